@@ -1,0 +1,318 @@
+//! Tracks the edge of one instance: the request rate at which the objective just holds.
+//!
+//! Evidence per interval, from early to certain: requests slower than the learned cut ([`super::knee`]); bad requests; and, once a queue stands
+//! (Little's law), the rate of completions, which then is the saturated throughput. While a queue drains, latencies are the past's
+//! and nothing is learned. Called by [`super::Capacity`], once for production (per replica) and once for the shadow.
+
+use super::channel::{Channel, Curve};
+use super::grid::{Grid, LogEstimate};
+use super::knee::Knee;
+use crate::math::{Decayed, logit, sigmoid};
+use crate::series::PathObservation;
+
+/// Share of requests above the cut at the edge.
+const SLOW_SHARE: f64 = 0.15;
+/// Steepness of their curve relative to that of bad requests.
+const SLOW_STEEPNESS: f64 = 0.6;
+/// The objective's limit as a share of saturated throughput; between 0.8 and 0.95 for pools of 3 to 30 workers (M/M/c, tail at 1 %).
+const EDGE_OF_SATURATION: f64 = 0.87;
+/// Uncertainty of the logarithm of that share, with the counting noise of an interval.
+const SATURATION_SD: f64 = 0.15;
+/// Standard deviation of ln C before anything was seen.
+const PRIOR_SD: f64 = 0.8;
+
+/// Long-run spread of ln C around its long-run mean, and how often that prior counts.
+const ANCHOR_SD: f64 = 0.5;
+const ANCHOR_S: f64 = 40.0;
+
+/// What an interval was good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Regime {
+    /// Nothing seen.
+    #[default]
+    Idle,
+    /// No queue standing: counts were used.
+    Flowing,
+    /// A queue stood throughout: throughput was used.
+    Saturated,
+    /// A queue was draining: nothing was used.
+    Draining,
+}
+
+/// What a tracker has learned of its instance besides capacity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Learned {
+    /// Steepness of the failure curve per unit of ln(load / capacity).
+    pub slope: f64,
+    /// Drift of ln capacity per square root of a second.
+    pub drift_sd: f64,
+    /// By how much bad requests clump: variance over that of independent requests.
+    pub bad_dispersion: f64,
+    /// The same of slow requests.
+    pub slow_dispersion: f64,
+    /// Share of bad requests far below the edge.
+    pub base_bad: f64,
+    /// From what the filter believes from second to second to what holds over time, in ln capacity.
+    pub correction: f64,
+}
+
+/// Tracker of one instance.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    threshold_ms: f64,
+    grid: Option<Grid>,
+    bad: Channel,
+    slow: Channel,
+    tolerated: f64,
+    cut: Option<u16>,
+    knee: Knee,
+    rate: f64,
+    sojourn_ms: f64,
+    regime: Regime,
+    estimate: Option<LogEstimate>,
+    anchor: Decayed,
+    last: Evidence,
+}
+
+/// What the last interval said, kept so that others can ask what it says about their own idea of capacity.
+#[derive(Debug, Clone, Copy, Default)]
+struct Evidence {
+    log_rate: f64,
+    n: f64,
+    bad: f64,
+    slow: Option<f64>,
+    throughput: Option<f64>,
+}
+
+impl Edge {
+    /// A tracker for an objective: threshold in milliseconds, share of requests that must be good.
+    pub fn new(threshold_ms: f64, target_ratio: f64) -> Self {
+        Self {
+            threshold_ms,
+            grid: None,
+            bad: Channel::new(1.0 - target_ratio, 1.0),
+            slow: Channel::new(SLOW_SHARE, SLOW_STEEPNESS),
+            tolerated: 1.0 - target_ratio,
+            cut: None,
+            knee: Knee::default(),
+            rate: 0.0,
+            sojourn_ms: 0.0,
+            regime: Regime::Idle,
+            estimate: None,
+            anchor: Decayed::default(),
+            last: Evidence::default(),
+        }
+    }
+
+    /// Takes an interval of `instances` equal instances. `guess` is a capacity to start the search from when nothing is known.
+    pub fn observe(&mut self, path: &PathObservation, instances: f64, since_last_s: f64, guess: f64) {
+        let rate = path.arrival_rps / instances;
+        if rate <= 0.0 && path.requests <= 0.0 {
+            self.regime = Regime::Idle;
+            return self.pass(since_last_s);
+        }
+        // The queue at the end of an interval remembers the seconds before it: the rate that matters is a short mean.
+        let rate_before = std::mem::replace(&mut self.rate, rate);
+        if since_last_s <= 5.0 && rate_before > 0.0 {
+            self.rate = rate_before + 0.6 * (rate - rate_before);
+        }
+        if self.grid.is_none() {
+            let centre = guess.max(rate).max(0.05).ln();
+            self.grid = Some(Grid::new(centre, PRIOR_SD));
+            self.anchor.add(centre, 1.0);
+        }
+        self.predict(since_last_s);
+        let before = std::mem::replace(&mut self.sojourn_ms, path.sojourn_ms());
+        self.regime = if before > self.threshold_ms && self.sojourn_ms > self.threshold_ms && path.done_rps > 0.0 {
+            self.take_throughput(path.done_rps / instances);
+            Regime::Saturated
+        } else if before > self.threshold_ms && rate < 0.75 * rate_before {
+            self.rate = rate;
+            Regime::Draining
+        } else {
+            self.take_counts(path);
+            Regime::Flowing
+        };
+        self.settle(path);
+    }
+
+    /// Lets time pass without evidence.
+    pub fn pass(&mut self, since_last_s: f64) {
+        self.predict(since_last_s);
+        self.estimate = self.grid.as_mut().map(Grid::settle);
+    }
+
+    /// Widens the estimate: after a gap or a new release.
+    pub fn widen(&mut self, sd: f64) {
+        if let Some(grid) = &mut self.grid {
+            grid.widen(sd);
+        }
+    }
+
+    fn predict(&mut self, seconds: f64) {
+        self.last = Evidence::default();
+        if let Some(grid) = &mut self.grid {
+            grid.predict(seconds);
+            if let Some(anchor) = self.anchor.get() {
+                grid.recall(anchor, ANCHOR_SD, seconds, ANCHOR_S);
+            }
+        }
+    }
+
+    fn take_throughput(&mut self, done_rps: f64) {
+        self.last = Evidence { throughput: Some((done_rps * EDGE_OF_SATURATION).ln()), ..Default::default() };
+        self.apply();
+    }
+
+    fn take_counts(&mut self, path: &PathObservation) {
+        if self.rate <= 0.0 {
+            return;
+        }
+        let (n, log_rate) = (path.requests, self.rate.ln());
+        let slow_count = self.cut.map(|cut| (Knee::above(&path.latency, cut) + path.failed).min(n));
+        self.last = Evidence { log_rate, n, bad: path.bad, slow: slow_count, throughput: None };
+        let (bad, slow) = (self.bad.curve(), self.slow.curve());
+        let expect = |c: Curve| self.grid.as_ref().map_or(0.0, |g| g.expect(|a, x| c.probability(a, log_rate - x)));
+        let (expected_bad, expected_slow) = (expect(bad), expect(slow));
+        self.apply();
+        let u = log_rate - self.estimate.map_or(log_rate, |e| e.mean);
+        self.bad.learn(n, path.bad, expected_bad, u);
+        if self.estimate.is_some_and(|e| e.sd < 0.2) {
+            self.bad.calibrate(n, path.bad, self.slope(), u);
+        }
+        if let Some(k) = slow_count {
+            self.slow.learn(n, k, expected_slow, u);
+        }
+    }
+
+    fn apply(&mut self) {
+        let view = View { evidence: self.last, bad: self.bad.curve(), slow: self.slow.curve(), weights: self.weights() };
+        if let Some(grid) = &mut self.grid {
+            grid.update(|a, x| view.log_likelihood(a, x));
+        }
+    }
+
+    /// Expected steepness of the curve.
+    fn slope(&self) -> f64 {
+        self.grid.as_ref().map_or(14.0, |g| g.expect_slope(|a| a))
+    }
+
+    /// From what the filter believes to what holds over time, in ln C (see [`Channel::calibrate`]).
+    fn correction(&self) -> f64 {
+        -self.bad.shift() / self.slope()
+    }
+
+    fn weights(&self) -> (f64, f64) {
+        (1.0 / self.bad.dispersion(), 1.0 / self.slow.dispersion())
+    }
+
+    /// Log-likelihood of the last interval if ln C were `x`; 0 everywhere when it said nothing.
+    pub fn says_of(&self, x: f64) -> f64 {
+        let view = View { evidence: self.last, bad: self.bad.curve(), slow: self.slow.curve(), weights: self.weights() };
+        let x = x - self.correction();
+        self.grid.as_ref().map_or(0.0, |g| g.expect_slope(|a| view.log_likelihood(a, x)))
+    }
+
+    fn settle(&mut self, path: &PathObservation) {
+        let Some(estimate) = self.grid.as_mut().map(Grid::settle) else { return };
+        self.estimate = Some(estimate);
+        if estimate.sd < 0.25 {
+            self.anchor.add(estimate.mean, 0.995);
+        }
+        let u = self.rate.max(1e-9).ln() - estimate.mean;
+        if self.regime == Regime::Flowing && u.abs() < 0.12 && estimate.sd < 0.15 {
+            self.knee.learn(&path.latency, path.bad, path.failed);
+            if let Some((cut, share)) = self.knee.cut(SLOW_SHARE) {
+                self.follow_cut(cut, share);
+            }
+        }
+    }
+
+    /// The cut moves with the knee, the curve's anchor with it. More bad requests than the objective tolerates while learning mean that
+    /// the cut was learned beyond the edge: at the edge itself fewer exceed it.
+    fn follow_cut(&mut self, cut: u16, share: f64) {
+        let bad = self.knee.bad_share(self.tolerated).clamp(0.2 * self.tolerated, 0.5);
+        let anchor = sigmoid(logit(share) - SLOW_STEEPNESS * (logit(bad) - logit(self.tolerated)));
+        self.cut = Some(cut);
+        self.slow = self.slow.clone().with_anchor(anchor);
+    }
+
+    /// ln C of one instance; None before the first traffic.
+    pub fn estimate(&self) -> Option<LogEstimate> {
+        self.estimate.map(|e| LogEstimate { mean: e.mean + self.correction(), sd: e.sd })
+    }
+
+    /// Probability per grid cell with the cells' ln C.
+    pub fn distribution(&self) -> Option<Vec<(f64, f64)>> {
+        let grid = self.grid.as_ref()?;
+        let correction = self.correction();
+        Some(grid.marginal().iter().enumerate().map(|(i, p)| (grid.x(i) + correction, *p)).collect())
+    }
+
+    /// Expected variance of ln C per second.
+    pub fn drift_variance(&self) -> f64 {
+        self.grid.as_ref().map_or(4e-4, Grid::drift_variance)
+    }
+
+    /// ln(load / capacity) at which a share of requests is bad, averaged over what is believed of the curve.
+    pub fn load_for_bad(&self, share: f64) -> f64 {
+        let curve = self.bad.curve();
+        self.grid.as_ref().map_or(0.0, |g| g.expect(|a, _| curve.inverse(a, share)))
+    }
+
+    /// Probability that a request is bad at ln(load / capacity) = `u`.
+    pub fn bad_probability(&self, u: f64) -> f64 {
+        let curve = self.bad.curve();
+        self.grid.as_ref().map_or_else(|| curve.probability(14.0, u), |g| g.expect(|a, _| curve.probability(a, u)))
+    }
+
+    /// Share of bad requests far below the edge.
+    pub fn base_bad(&self) -> f64 {
+        self.bad.base()
+    }
+
+    /// What the filter has learned besides capacity, for inspection.
+    pub fn learned(&self) -> Learned {
+        Learned {
+            slope: self.slope(),
+            drift_sd: self.drift_variance().sqrt(),
+            bad_dispersion: self.bad.dispersion(),
+            slow_dispersion: self.slow.dispersion(),
+            base_bad: self.bad.base(),
+            correction: self.correction(),
+        }
+    }
+
+    /// What the last interval was good for.
+    pub fn regime(&self) -> Regime {
+        self.regime
+    }
+
+    /// Smoothed requests per second per instance.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+}
+
+struct View {
+    evidence: Evidence,
+    bad: Curve,
+    slow: Curve,
+    weights: (f64, f64),
+}
+
+impl View {
+    fn log_likelihood(&self, slope: f64, x: f64) -> f64 {
+        let e = &self.evidence;
+        if let Some(throughput) = e.throughput {
+            return -0.5 * ((x - throughput) / SATURATION_SD).powi(2);
+        }
+        let u = e.log_rate - x;
+        let bad = self.weights.0 * log_likelihood(e.n, e.bad, self.bad.probability(slope, u));
+        bad + e.slow.map_or(0.0, |k| self.weights.1 * log_likelihood(e.n, k, self.slow.probability(slope, u)))
+    }
+}
+
+fn log_likelihood(n: f64, k: f64, p: f64) -> f64 {
+    k * p.ln() + (n - k) * (1.0 - p).ln()
+}

@@ -1,0 +1,268 @@
+//! A Bayesian filter on a grid over the logarithm of capacity, jointly with the steepness of the failure curve and the drift rate.
+//!
+//! State: x = ln C on [`CELLS`] cells of [`STEP`], times [`SLOPES`], times [`DRIFTS`] (an interacting multiple-model filter, Blom and
+//! Bar-Shalom 1988: the drift rate is itself learned from second to second). Exact up to the grid, deterministic, a few tens of
+//! microseconds a step. Called by [`super::edge`]. The grid follows the estimate, so that any capacity can be represented.
+
+/// Cells of the grid.
+pub const CELLS: usize = 160;
+/// Width of a cell in ln C: 2 %.
+pub const STEP: f64 = 0.02;
+/// Steepness of the failure curve per unit of ln(load / capacity).
+pub const SLOPES: [f64; 4] = [8.0, 14.0, 24.0, 40.0];
+/// Drift of ln C per square root of a second.
+pub const DRIFTS: [f64; 3] = [0.003, 0.015, 0.06];
+/// Probability a second that the drift rate changes.
+const SWITCH: f64 = 0.02;
+/// Prior of the drift rates, also what switching leads to.
+const DRIFT_PRIOR: [f64; 3] = [0.6, 0.3, 0.1];
+/// Share of intervals that say nothing about capacity (a pause, a hiccup): bounds the weight of any one interval.
+const OUTLIER: f64 = 0.004;
+const LANE: usize = SLOPES.len() * CELLS;
+
+/// Mean and standard deviation of ln C.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogEstimate {
+    /// Mean of ln C.
+    pub mean: f64,
+    /// Standard deviation of ln C.
+    pub sd: f64,
+}
+
+impl LogEstimate {
+    /// Median capacity.
+    pub fn median(&self) -> f64 {
+        self.mean.exp()
+    }
+}
+
+/// The filter.
+#[derive(Debug, Clone)]
+pub struct Grid {
+    low: f64,
+    weights: Vec<f64>,
+    lane: Vec<f64>,
+    scratch: Vec<f64>,
+}
+
+impl Grid {
+    /// A grid centred on `centre` (ln C) with a normal prior of standard deviation `sd`.
+    pub fn new(centre: f64, sd: f64) -> Self {
+        let low = centre - STEP * (CELLS / 2) as f64;
+        let mut weights = Vec::with_capacity(DRIFTS.len() * LANE);
+        for prior in DRIFT_PRIOR {
+            for _ in SLOPES {
+                weights.extend((0..CELLS).map(|i| prior * (-0.5 * ((low + STEP * i as f64 - centre) / sd).powi(2)).exp()));
+            }
+        }
+        let mut grid = Self { low, weights, lane: vec![0.0; LANE], scratch: vec![0.0; CELLS] };
+        grid.normalise();
+        grid
+    }
+
+    /// ln C of a cell.
+    pub fn x(&self, cell: usize) -> f64 {
+        self.low + STEP * cell as f64
+    }
+
+    /// Moves time on: the drift rate may switch, and ln C drifts.
+    pub fn predict(&mut self, seconds: f64) {
+        let switch = 1.0 - (1.0 - SWITCH).powf(seconds);
+        for at in 0..LANE {
+            let all: f64 = (0..DRIFTS.len()).map(|d| self.weights[d * LANE + at]).sum();
+            for (d, prior) in DRIFT_PRIOR.iter().enumerate() {
+                let w = &mut self.weights[d * LANE + at];
+                *w = *w * (1.0 - switch) + all * prior * switch;
+            }
+        }
+        for (d, drift) in DRIFTS.iter().enumerate() {
+            let cells = drift * seconds.min(120.0).sqrt() / STEP;
+            for row in self.weights[d * LANE..(d + 1) * LANE].chunks_exact_mut(CELLS) {
+                diffuse(row, cells, &mut self.scratch);
+            }
+        }
+    }
+
+    /// Pulls ln C towards a long-run value, as weakly as a normal prior of standard deviation `sd` seen once in `memory_s` would: without
+    /// it, one-sided evidence ("no failure at this rate") would let the random walk run away upwards.
+    pub fn recall(&mut self, anchor: f64, sd: f64, seconds: f64, memory_s: f64) {
+        let weight = 0.5 * (seconds / memory_s).min(1.0) / (sd * sd);
+        for (i, s) in self.scratch.iter_mut().enumerate() {
+            let x = self.low + STEP * i as f64 - anchor;
+            *s = (-weight * x * x).exp().max(1e-3);
+        }
+        for row in self.weights.chunks_exact_mut(CELLS) {
+            row.iter_mut().zip(&self.scratch).for_each(|(w, s)| *w *= s);
+        }
+        self.normalise();
+    }
+
+    /// Widens ln C by a standard deviation, whatever the drift: after a gap, a new release.
+    pub fn widen(&mut self, sd: f64) {
+        for row in self.weights.chunks_exact_mut(CELLS) {
+            diffuse(row, sd / STEP, &mut self.scratch);
+        }
+    }
+
+    /// Multiplies by a likelihood given as its logarithm, as a function of steepness and ln C.
+    pub fn update(&mut self, log_likelihood: impl Fn(f64, f64) -> f64) {
+        let mut best = f64::NEG_INFINITY;
+        for (s, slope) in SLOPES.iter().enumerate() {
+            for i in 0..CELLS {
+                let l = log_likelihood(*slope, self.low + STEP * i as f64);
+                self.lane[s * CELLS + i] = l;
+                best = best.max(l);
+            }
+        }
+        if !best.is_finite() {
+            return;
+        }
+        self.lane.iter_mut().for_each(|l| *l = (*l - best).exp() + OUTLIER);
+        for lane in self.weights.chunks_exact_mut(LANE) {
+            lane.iter_mut().zip(&self.lane).for_each(|(w, l)| *w *= l);
+        }
+        self.normalise();
+    }
+
+    /// Posterior mean of a function of steepness and ln C.
+    pub fn expect(&self, f: impl Fn(f64, f64) -> f64) -> f64 {
+        let mut sum = 0.0;
+        for (s, slope) in SLOPES.iter().enumerate() {
+            for i in 0..CELLS {
+                let at = s * CELLS + i;
+                let w: f64 = (0..DRIFTS.len()).map(|d| self.weights[d * LANE + at]).sum();
+                if w > 1e-6 {
+                    sum += w * f(*slope, self.x(i));
+                }
+            }
+        }
+        sum
+    }
+
+    /// Posterior mean of a function of steepness.
+    pub fn expect_slope(&self, f: impl Fn(f64) -> f64) -> f64 {
+        let weight = |s: usize| -> f64 {
+            let row = |d: usize| &self.weights[d * LANE + s * CELLS..d * LANE + (s + 1) * CELLS];
+            (0..DRIFTS.len()).map(|d| row(d).iter().sum::<f64>()).sum()
+        };
+        SLOPES.iter().enumerate().map(|(s, slope)| weight(s) * f(*slope)).sum()
+    }
+
+    /// Probability of each cell.
+    pub fn marginal(&self) -> Vec<f64> {
+        let mut marginal = vec![0.0; CELLS];
+        for row in self.weights.chunks_exact(CELLS) {
+            marginal.iter_mut().zip(row).for_each(|(m, w)| *m += w);
+        }
+        marginal
+    }
+
+    /// Expected variance of the drift, per second.
+    pub fn drift_variance(&self) -> f64 {
+        DRIFTS.iter().zip(self.weights.chunks_exact(LANE)).map(|(d, lane)| d * d * lane.iter().sum::<f64>()).sum()
+    }
+
+    /// Mean and spread of ln C; keeps the grid under the estimate.
+    pub fn settle(&mut self) -> LogEstimate {
+        let estimate = moments(&self.marginal(), |i| self.x(i));
+        let cell = ((estimate.mean - self.low) / STEP).round() as i64 - (CELLS / 2) as i64;
+        if cell.unsigned_abs() as usize > CELLS / 5 {
+            self.shift(cell);
+        }
+        estimate
+    }
+
+    /// Moves the window by whole cells; what comes in new takes the weight of the edge it joins, thinning out.
+    fn shift(&mut self, cells: i64) {
+        self.low += STEP * cells as f64;
+        for row in self.weights.chunks_exact_mut(CELLS) {
+            self.scratch.copy_from_slice(row);
+            for (i, w) in row.iter_mut().enumerate() {
+                let from = i as i64 + cells;
+                let inside = from.clamp(0, CELLS as i64 - 1);
+                *w = self.scratch[inside as usize] * (-0.1 * (from - inside).abs() as f64).exp();
+            }
+        }
+        self.normalise();
+    }
+
+    fn normalise(&mut self) {
+        let total: f64 = self.weights.iter().sum();
+        if total > 0.0 && total.is_finite() {
+            self.weights.iter_mut().for_each(|w| *w = *w / total + 1e-15);
+        } else {
+            let even = 1.0 / self.weights.len() as f64;
+            self.weights.iter_mut().for_each(|w| *w = even);
+        }
+    }
+}
+
+/// Mean and standard deviation of a distribution over cells.
+pub fn moments(p: &[f64], x: impl Fn(usize) -> f64) -> LogEstimate {
+    let total: f64 = p.iter().sum::<f64>().max(1e-300);
+    let mean = p.iter().enumerate().map(|(i, w)| w * x(i)).sum::<f64>() / total;
+    let variance = p.iter().enumerate().map(|(i, w)| w * (x(i) - mean).powi(2)).sum::<f64>() / total;
+    LogEstimate { mean, sd: variance.max(0.25 * STEP * STEP).sqrt() }
+}
+
+/// Spreads a row of cells by a normal kernel of standard deviation `cells`; what would leave stays at the edge.
+fn diffuse(row: &mut [f64], cells: f64, scratch: &mut [f64]) {
+    let variance = cells * cells;
+    if variance <= 0.0 || !variance.is_finite() {
+        return;
+    }
+    scratch.copy_from_slice(row);
+    let last = row.len() - 1;
+    if variance < 0.6 {
+        // Three taps with the right variance: a normal kernel this narrow would be lost between the cells.
+        let side = variance / 2.0;
+        for (i, w) in row.iter_mut().enumerate() {
+            *w = (1.0 - variance) * scratch[i] + side * (scratch[i.saturating_sub(1)] + scratch[(i + 1).min(last)]);
+        }
+        return;
+    }
+    let reach = ((3.0 * cells).ceil() as usize).min(row.len() - 1);
+    let mut taps: Vec<f64> = (0..=reach).map(|k| (-0.5 * (k * k) as f64 / variance).exp()).collect();
+    let total = taps[0] + 2.0 * taps[1..].iter().sum::<f64>();
+    taps.iter_mut().for_each(|t| *t /= total);
+    for (i, w) in row.iter_mut().enumerate() {
+        *w = taps[0] * scratch[i] + (1..=reach).map(|k| taps[k] * (scratch[i.saturating_sub(k)] + scratch[(i + k).min(last)])).sum::<f64>();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prediction_widens_and_evidence_narrows() {
+        let mut grid = Grid::new(4.0, 0.3);
+        let prior = grid.settle();
+        assert!((prior.mean - 4.0).abs() < 0.02 && (prior.sd - 0.3).abs() < 0.02);
+        grid.update(|_, x| -0.5 * ((x - 4.3) / 0.05).powi(2));
+        let seen = grid.settle();
+        assert!((seen.mean - 4.29).abs() < 0.03 && seen.sd < 0.12, "{seen:?}");
+        grid.predict(100.0);
+        assert!(grid.settle().sd > seen.sd * 1.5);
+    }
+
+    #[test]
+    fn the_grid_follows_far_away_truth() {
+        let mut grid = Grid::new(0.0, 1.0);
+        for _ in 0..200 {
+            grid.predict(1.0);
+            grid.update(|_, x| -0.5 * ((x - 9.0) / 0.3).powi(2));
+            grid.settle();
+        }
+        assert!((grid.settle().mean - 9.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn nonsense_evidence_is_ignored() {
+        let mut grid = Grid::new(1.0, 0.2);
+        let before = grid.settle();
+        grid.update(|_, _| f64::NEG_INFINITY);
+        grid.update(|_, _| f64::INFINITY);
+        assert_eq!(grid.settle(), before);
+    }
+}

@@ -1,0 +1,151 @@
+//! Forecasts of offered load: several simple members, judged on what came, and bands from their past errors.
+//!
+//! Every second each member forecasts every horizon; when that time has come its error is kept (walk-forward: no forecast ever saw the
+//! value it is judged by). The member with the least pinball loss speaks, with a margin against flapping. Persistence is the one to beat
+//! (it is the best five-minute forecast on most real traces). Not here: capacity.
+
+pub mod members;
+pub mod residuals;
+
+use crate::decision::Band;
+use crate::math::{Decayed, bounded};
+use crate::series::Window;
+use members::{MEMBERS, Member};
+use residuals::Residuals;
+
+/// Seconds over which "the load at a time" is averaged: a second's arrivals are mostly Poisson noise.
+const SMOOTH_S: f64 = 3.0;
+
+/// A member and its record at every horizon.
+#[derive(Debug, Clone)]
+struct Judged {
+    member: Member,
+    records: Vec<Residuals>,
+}
+
+/// The load forecaster.
+#[derive(Debug, Clone)]
+pub struct LoadForecaster {
+    horizons: Vec<f64>,
+    members: Vec<Judged>,
+    speakers: Vec<usize>,
+    recent: Window,
+    level: Decayed,
+    last_s: Option<f64>,
+}
+
+impl LoadForecaster {
+    /// A forecaster for these horizons, in seconds.
+    pub fn new(horizons: &[f64]) -> Self {
+        let records = || horizons.iter().map(|h| Residuals::new(*h)).collect();
+        Self {
+            horizons: horizons.to_vec(),
+            members: MEMBERS.iter().map(|make| Judged { member: make(), records: records() }).collect(),
+            speakers: vec![0; horizons.len()],
+            recent: Window::new(60.0),
+            level: Decayed::default(),
+            last_s: None,
+        }
+    }
+
+    /// Takes the arrivals of an interval.
+    pub fn observe(&mut self, at_s: f64, arrivals_rps: f64) {
+        let gap = self.last_s.is_some_and(|last| at_s - last > 30.0);
+        self.last_s = Some(at_s);
+        self.recent.push(at_s, arrivals_rps);
+        self.level.add(arrivals_rps, 0.7);
+        let actual = self.recent.mean_since(at_s - SMOOTH_S + 0.01).unwrap_or(arrivals_rps);
+        for judged in &mut self.members {
+            judged.member.observe(at_s, arrivals_rps, gap);
+            for (horizon, record) in self.horizons.iter().zip(&mut judged.records) {
+                record.resolve(at_s, actual);
+                if let Some(forecast) = judged.member.forecast(*horizon) {
+                    record.promise(at_s, forecast);
+                }
+            }
+        }
+        self.elect();
+    }
+
+    fn elect(&mut self) {
+        for (h, speaker) in self.speakers.iter_mut().enumerate() {
+            let loss = |m: usize| self.members[m].records[h].loss();
+            let Some(present) = loss(*speaker) else { continue };
+            let best = (0..self.members.len())
+                .filter(|m| self.members[*m].member.forecast(self.horizons[h]).is_some())
+                .filter_map(|m| loss(m).map(|l| (m, l)))
+                .min_by(|a, b| a.1.total_cmp(&b.1));
+            if let Some((m, l)) = best
+                && l < 0.95 * present
+            {
+                *speaker = m;
+            }
+        }
+    }
+
+    /// Mean and standard deviation of ln load at one of the horizons (by index); None before any load.
+    pub fn log_forecast(&self, horizon: usize) -> Option<(f64, f64)> {
+        let judged = self.members.get(*self.speakers.get(horizon)?)?;
+        let h = self.horizons[horizon];
+        let point = judged.member.forecast(h).or_else(|| self.members[0].member.forecast(h))?;
+        let (shift, sd) = judged.records[horizon].spread();
+        Some((bounded(point, 1e-3, 1e12).ln() + shift, sd))
+    }
+
+    /// Quantiles at one of the horizons (by index).
+    pub fn band(&self, horizon: usize) -> Option<Band> {
+        self.log_forecast(horizon).map(|(mean, sd)| crate::math::log_band(mean, sd))
+    }
+
+    /// Arrivals expected in the next interval.
+    pub fn next(&self) -> f64 {
+        self.level.get().unwrap_or(0.0)
+    }
+
+    /// Mean arrivals over the last seconds.
+    pub fn mean_over(&self, seconds: f64) -> Option<f64> {
+        self.recent.mean_since(self.last_s? - seconds + 0.01)
+    }
+
+    /// Who speaks for a horizon.
+    pub fn speaker(&self, horizon: usize) -> &'static str {
+        self.members[self.speakers[horizon]].member.name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ramp_elects_the_trend_and_lands_in_the_band() {
+        let mut load = LoadForecaster::new(&[10.0]);
+        for t in 0..120u32 {
+            load.observe(f64::from(t), 100.0 + 2.0 * f64::from(t));
+        }
+        assert_eq!(load.speaker(0), "load trend");
+        let band = load.band(0).expect("seen");
+        let truth = 100.0 + 2.0 * 129.0;
+        assert!(band.p10 < 1.02 * truth && band.p90 > 0.98 * truth && (band.p50 / truth - 1.0).abs() < 0.05, "{band:?}");
+    }
+
+    #[test]
+    fn steady_noise_stays_with_persistence() {
+        let mut load = LoadForecaster::new(&[10.0]);
+        for t in 0..200u32 {
+            load.observe(f64::from(t), 100.0 + noise(t));
+        }
+        let band = load.band(0).expect("seen");
+        assert!((band.p50 / 100.0 - 1.0).abs() < 0.06 && band.p90 / band.p10 < 1.4, "{band:?}");
+    }
+
+    /// Pseudo-random within +-10.
+    fn noise(t: u32) -> f64 {
+        f64::from(t.wrapping_mul(2_654_435_761) >> 16) / 65_536.0 * 20.0 - 10.0
+    }
+
+    #[test]
+    fn before_any_load_there_is_no_forecast() {
+        assert!(LoadForecaster::new(&[5.0]).band(0).is_none());
+    }
+}

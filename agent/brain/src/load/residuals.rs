@@ -1,0 +1,76 @@
+//! What a forecaster's past errors at one horizon say about its next one.
+
+use crate::math::{Decayed, SortedWindow, pinball};
+use std::collections::VecDeque;
+
+/// Forecasts waiting for their time, at most.
+const MOST_WAITING: usize = 1_024;
+/// Errors kept.
+const KEPT: usize = 240;
+/// Errors needed before a loss is stated.
+const ENOUGH: usize = 12;
+/// Standard deviation of ln load assumed before errors are known, at ten seconds ahead.
+const PRIOR_SD: f64 = 0.10;
+
+/// Record of one forecaster at one horizon; errors are logarithms of actual over forecast.
+#[derive(Debug, Clone)]
+pub struct Residuals {
+    horizon_s: f64,
+    waiting: VecDeque<(f64, f64, [f64; 3])>,
+    errors: SortedWindow,
+    loss: Decayed,
+}
+
+impl Residuals {
+    /// An empty record.
+    pub fn new(horizon_s: f64) -> Self {
+        Self { horizon_s, waiting: VecDeque::new(), errors: SortedWindow::new(KEPT), loss: Decayed::default() }
+    }
+
+    /// Notes a forecast made now, with the band that would have been stated.
+    pub fn promise(&mut self, at_s: f64, forecast: f64) {
+        // For long horizons every few seconds suffice: neighbours share most of their errors.
+        let every = self.horizon_s / 64.0;
+        if self.waiting.back().is_some_and(|w| at_s + self.horizon_s - w.0 < every) || self.waiting.len() >= MOST_WAITING {
+            return;
+        }
+        let point = forecast.max(1e-3).ln();
+        let (shift, sd) = self.spread();
+        let band = [-crate::math::Z90, 0.0, crate::math::Z90].map(|z| shift + z * sd);
+        self.waiting.push_back((at_s + self.horizon_s, point, band));
+    }
+
+    /// Judges the forecasts whose time has come.
+    pub fn resolve(&mut self, at_s: f64, actual: f64) {
+        while let Some((due, point, band)) = self.waiting.front().copied() {
+            if due > at_s + 0.01 {
+                break;
+            }
+            self.waiting.pop_front();
+            if at_s - due > 2.0 + 0.2 * self.horizon_s {
+                continue; // a gap: what came then is not known
+            }
+            let error = (actual.max(1e-3).ln() - point).clamp(-3.0, 3.0);
+            let losses = [0.1, 0.5, 0.9].iter().zip(band).map(|(q, f)| pinball(*q, f, error));
+            self.loss.add(losses.sum::<f64>(), 0.99);
+            self.errors.push(error);
+        }
+    }
+
+    /// Mean pinball loss over the 10, 50 and 90 % quantiles of ln load; None until judged often enough.
+    pub fn loss(&self) -> Option<f64> {
+        self.loss.get().filter(|_| self.errors.len() >= ENOUGH)
+    }
+
+    /// Typical error and its spread: median, and a standard deviation read from the outer quantiles, shrunk towards a prior at first.
+    pub fn spread(&self) -> (f64, f64) {
+        let prior = PRIOR_SD * (self.horizon_s / 10.0).clamp(0.3, 10.0).sqrt();
+        let (Some(low), Some(mid), Some(high)) = (self.errors.quantile(0.1), self.errors.quantile(0.5), self.errors.quantile(0.9)) else {
+            return (0.0, prior);
+        };
+        let n = self.errors.len() as f64;
+        let weight = n / (n + 20.0);
+        let sd = (high - low) / (2.0 * crate::math::Z90);
+        (weight * mid.clamp(-0.3, 0.3), weight * sd + (1.0 - weight) * prior)
+    }
+}

@@ -1,0 +1,189 @@
+//! Small numeric helpers shared by the forecasters: logistic functions, sorted windows, decayed averages.
+//!
+//! Called by every other module of the crate; knows nothing about workloads. Every function is total: it answers finite numbers for
+//! any input, NaN and infinities included.
+
+use crate::decision::Band;
+use std::collections::VecDeque;
+
+/// z of the 10 % and 90 % quantiles of a normal distribution.
+pub const Z90: f64 = 1.281_551_565_5;
+
+/// Logistic function.
+pub fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Inverse of [`sigmoid`], bounded to probabilities in [1e-9, 1 - 1e-9].
+pub fn logit(p: f64) -> f64 {
+    let p = p.clamp(1e-9, 1.0 - 1e-9);
+    (p / (1.0 - p)).ln()
+}
+
+/// `x` when it is finite and inside the bounds, else the nearest bound (`low` for NaN).
+pub fn bounded(x: f64, low: f64, high: f64) -> f64 {
+    if x.is_nan() { low } else { x.clamp(low, high) }
+}
+
+/// An optional reading: None unless finite and not negative; at most 1e15.
+pub fn reading(x: Option<f64>) -> Option<f64> {
+    x.filter(|x| x.is_finite() && *x >= 0.0).map(|x| x.min(1e15))
+}
+
+/// Probability that a standard normal variable is below `z` (logistic approximation, error under 0.01; Bowling et al. 2009).
+pub fn normal_cdf(z: f64) -> f64 {
+    sigmoid(1.5976 * z + 0.070_56 * z * z * z)
+}
+
+/// Exponentially weighted mean that starts as a plain mean, so that its first values are not dominated by a made-up one.
+#[derive(Debug, Clone, Default)]
+pub struct Decayed {
+    mean: f64,
+    weight: f64,
+}
+
+impl Decayed {
+    /// Takes `x` with weight 1 after fading what was there by `keep` (0..1).
+    pub fn add(&mut self, x: f64, keep: f64) {
+        self.add_weighted(x, 1.0, keep);
+    }
+
+    /// The same with a weight.
+    pub fn add_weighted(&mut self, x: f64, weight: f64, keep: f64) {
+        if !x.is_finite() || weight <= 0.0 {
+            return;
+        }
+        self.weight = self.weight * keep + weight;
+        self.mean += (x - self.mean) * weight / self.weight;
+    }
+
+    /// The mean, once something was added.
+    pub fn get(&self) -> Option<f64> {
+        (self.weight > 0.0).then_some(self.mean)
+    }
+
+    /// Sum of the faded weights: how much stands behind the mean.
+    pub fn weight(&self) -> f64 {
+        self.weight
+    }
+}
+
+/// The last `capacity` values, kept sorted as well: quantiles in constant time.
+#[derive(Debug, Clone)]
+pub struct SortedWindow {
+    capacity: usize,
+    order: VecDeque<f64>,
+    sorted: Vec<f64>,
+}
+
+impl SortedWindow {
+    /// An empty window.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), order: VecDeque::new(), sorted: Vec::new() }
+    }
+
+    /// Adds a value, dropping the oldest when full. Values that are not finite are ignored.
+    pub fn push(&mut self, x: f64) {
+        if !x.is_finite() {
+            return;
+        }
+        if self.order.len() == self.capacity
+            && let Some(old) = self.order.pop_front()
+        {
+            let at = self.sorted.partition_point(|s| *s < old);
+            if at < self.sorted.len() {
+                self.sorted.remove(at);
+            }
+        }
+        self.order.push_back(x);
+        let at = self.sorted.partition_point(|s| *s < x);
+        self.sorted.insert(at, x);
+    }
+
+    /// Number of values held.
+    pub fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    /// The `q` quantile (linear interpolation); None when empty.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let last = self.sorted.len().checked_sub(1)?;
+        let at = bounded(q, 0.0, 1.0) * last as f64;
+        let (low, high) = (at.floor() as usize, at.ceil() as usize);
+        let (a, b) = (self.sorted[low], self.sorted[high]);
+        Some(a + (b - a) * (at - at.floor()))
+    }
+}
+
+/// Pinball loss of quantile forecast `f` at level `q` when `y` came (Koenker and Bassett 1978).
+pub fn pinball(q: f64, f: f64, y: f64) -> f64 {
+    if y >= f { q * (y - f) } else { (1.0 - q) * (f - y) }
+}
+
+/// Least-squares slope of `(x, y)` pairs with its standard error; None for fewer than three distinct x.
+pub fn slope(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let n = points.len() as f64;
+    if points.len() < 3 {
+        return None;
+    }
+    let (mx, my) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
+    let sxx: f64 = points.iter().map(|p| (p.0 - mx).powi(2)).sum();
+    if sxx <= 1e-12 {
+        return None;
+    }
+    let b = points.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum::<f64>() / sxx;
+    let rss: f64 = points.iter().map(|p| (p.1 - my - b * (p.0 - mx)).powi(2)).sum();
+    let error = (rss / (n - 2.0) / sxx).sqrt();
+    (b.is_finite() && error.is_finite()).then_some((b, error))
+}
+
+/// Band of a log-normal quantity from mean and standard deviation of its logarithm.
+pub fn log_band(mean: f64, sd: f64) -> Band {
+    let at = |z: f64| bounded((mean + z * sd).exp(), 0.0, 1e15);
+    Band { p10: at(-Z90), p50: at(0.0), p90: at(Z90) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sorted_window_forgets_the_oldest_and_interpolates() {
+        let mut window = SortedWindow::new(3);
+        for x in [9.0, 1.0, f64::NAN, 2.0, 3.0] {
+            window.push(x);
+        }
+        assert_eq!(window.len(), 3);
+        assert_eq!(window.quantile(0.0), Some(1.0));
+        assert_eq!(window.quantile(0.75), Some(2.5));
+        assert_eq!(SortedWindow::new(3).quantile(0.5), None);
+    }
+
+    #[test]
+    fn a_straight_line_has_its_slope_and_no_error() {
+        let points: Vec<_> = (0..5).map(|i| (f64::from(i), 3.0 * f64::from(i) + 1.0)).collect();
+        let (b, error) = slope(&points).expect("five points");
+        assert!((b - 3.0).abs() < 1e-12 && error < 1e-9);
+        assert!(slope(&points[..2]).is_none());
+    }
+
+    #[test]
+    fn pinball_punishes_the_wrong_side_more() {
+        assert!(pinball(0.9, 1.0, 2.0) > pinball(0.9, 2.0, 1.0));
+    }
+
+    #[test]
+    fn a_decayed_mean_starts_as_a_plain_mean() {
+        let mut mean = Decayed::default();
+        assert_eq!(mean.get(), None);
+        mean.add(2.0, 0.99);
+        assert_eq!(mean.get(), Some(2.0));
+        mean.add(4.0, 1.0);
+        assert_eq!(mean.get(), Some(3.0));
+    }
+}

@@ -1,0 +1,150 @@
+//! The command line, and the exit codes (sysexits.h).
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Done.
+pub const OK: u8 = 0;
+/// `replay`: decisions differ.
+pub const DIFFERENT: u8 = 1;
+/// The command line was wrong.
+pub const USAGE: u8 = 64;
+/// Ended by Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+/// Input that is not what it should be, e.g. a history that is damaged.
+pub const DATA: u8 = 65;
+/// Something that is needed is not there: a port, a running agent, an orchestrator.
+pub const UNAVAILABLE: u8 = 69;
+/// A defect of ours.
+pub const INTERNAL: u8 = 70;
+/// The configuration cannot be honoured.
+pub const CONFIG: u8 = 78;
+
+/// Node agent of Foreshadow: tracks what one replica can take, forecasts when production reaches it, and raises the scaler's floor before users notice.
+#[derive(Debug, Parser)]
+#[command(
+    name = "foreshadow-agent",
+    version,
+    after_help = "Exit codes: 0 done, 1 replay differs, 64 usage, 65 unreadable data, 69 unavailable, 70 internal, 78 configuration."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the agent for one workload; config/local.yaml shows a configuration with every field
+    Run(Run),
+    /// Feed recorded samples through the decision core and compare its decisions with the recorded ones, bit for bit
+    Replay(Replay),
+    /// Write a history as JSON lines to standard output: sessions, samples, decisions, actions
+    Export(Export),
+    /// Ask a running agent how things stand
+    Status(Ask),
+    /// Ask a running agent why its last decision was taken, and what would change it
+    Explain(Ask),
+    /// Start and scale an application's processes as a specification says; `run` starts this by itself
+    #[command(hide = true)]
+    Orchestrate(Orchestrate),
+}
+
+/// `orchestrate`.
+#[derive(Debug, Args)]
+pub struct Orchestrate {
+    /// The specification, JSON
+    #[arg(long, value_name = "FILE")]
+    pub spec: PathBuf,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Check the configuration and exit
+    #[arg(long)]
+    pub check: bool,
+    /// What to log
+    #[arg(short, long, value_enum, default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
+    /// How to log
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The history database (also of a running agent) or its export
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The history database (also of a running agent)
+    #[arg(long, value_name = "FILE")]
+    pub history: PathBuf,
+}
+
+/// `status` and `explain`.
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// Where the agent's pages are
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:18080", conflicts_with = "config")]
+    pub url: String,
+    /// Take the address from this configuration file instead
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What went wrong and needs somebody.
+    Error,
+    /// What went wrong and was coped with.
+    Warn,
+    /// What was done.
+    Info,
+    /// What was decided and why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogLevel {
+    /// The filter of this name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}

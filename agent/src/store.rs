@@ -1,0 +1,327 @@
+//! The history: an embedded database (redb) of sessions, samples, decisions and actions that survives `kill -9`.
+//!
+//! Called by the control loop (one [`Store::append`] a tick, on a blocking thread) and by `replay` and `export` (reading, also while
+//! an agent writes). Promises:
+//! * one durable commit (fsync) a tick, before any action of that tick is applied: whatever happens to the process or the machine,
+//!   at most the tick under way is lost, and what was acted on is never unrecorded;
+//! * age and size are bounded; old records go in small steps, a few a tick;
+//! * a file that is damaged or not ours is refused by name and left alone.
+//!
+//! Values are deflated JSON behind eight bytes of time. Sequence numbers have no holes except where retention removed the oldest.
+
+mod codec;
+mod reader;
+mod retention;
+
+pub use reader::Reader;
+
+use crate::record::{Action, Session};
+use foreshadow_brain::{Decision, Sample};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const SESSIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("sessions");
+const SAMPLES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("samples");
+const DECISIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("decisions");
+const ACTIONS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("actions");
+
+/// Version of the layout.
+const LAYOUT: u64 = 1;
+
+/// Why the history cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another agent has it.
+    #[error("{}: in use by another running agent; stop it, or set `history.path` to another file", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a history, or damaged.
+    #[error("{}: {why}; it is left as it is: move it away, or name another file", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file system said no.
+    #[error("{}: {why}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        why: String,
+    },
+    /// The database said no while running.
+    #[error("history: {0}")]
+    Database(#[from] Box<redb::Error>),
+    /// A record that cannot be written or read.
+    #[error("history: record {0} cannot be read: {1}")]
+    Record(u64, String),
+}
+
+impl StoreError {
+    fn unreadable(path: &Path, why: impl Into<String>) -> Self {
+        Self::Unreadable { path: path.into(), why: why.into() }
+    }
+
+    fn io(path: &Path, what: &str, e: &std::io::Error) -> Self {
+        Self::Io { path: path.into(), why: format!("{what}: {e}") }
+    }
+
+    fn database(e: impl Into<redb::Error>) -> Self {
+        Self::Database(Box::new(e.into()))
+    }
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Older records are removed.
+    pub keep: Duration,
+    /// The oldest are removed when records outgrow this, in bytes; the file stays below twice that.
+    pub max_bytes: u64,
+}
+
+/// The history, open for writing.
+#[derive(Debug)]
+pub struct Store {
+    db: Database,
+    limits: Limits,
+    next_seq: u64,
+}
+
+impl Store {
+    /// Opens or creates the file. A file left by a killed process is usable at once.
+    pub fn open(path: &Path, limits: Limits) -> Result<Self, StoreError> {
+        if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
+            std::fs::create_dir_all(dir).map_err(|e| StoreError::io(dir, "cannot be created", &e))?;
+        }
+        let mut builder = redb::Builder::new();
+        builder.set_concurrency_mode(redb::ConcurrencyMode::SingleWriter).set_cache_size(16 << 20);
+        let db = builder.create(path).map_err(|e| refuse(path, e))?;
+        let next_seq = prepare(&db).map_err(|why| StoreError::unreadable(path, why))?;
+        Ok(Self { db, limits, next_seq })
+    }
+
+    /// Number that the next sample gets.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// The newest samples that are no older than `not_before_ms`, at most `most` of them, oldest first.
+    pub fn recent(&self, not_before_ms: u64, most: usize) -> Result<Vec<(u64, Sample)>, StoreError> {
+        let read = self.db.begin_read().map_err(StoreError::database)?;
+        let table = read.open_table(SAMPLES).map_err(StoreError::database)?;
+        let mut found = Vec::new();
+        for entry in table.range::<u64>(..).map_err(StoreError::database)?.rev().take(most) {
+            let (seq, value) = entry.map_err(StoreError::database)?;
+            if codec::at_ms(value.value()) < not_before_ms {
+                break;
+            }
+            found.push((seq.value(), codec::decode(seq.value(), value.value())?));
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The newest actions, newest first, at most `most`.
+    pub fn recent_actions(&self, most: usize) -> Result<Vec<Action>, StoreError> {
+        let read = self.db.begin_read().map_err(StoreError::database)?;
+        let table = read.open_table(ACTIONS).map_err(StoreError::database)?;
+        let newest = table.range::<(u64, u32)>(..).map_err(StoreError::database)?.rev().take(most);
+        newest
+            .map(|entry| {
+                let (key, value) = entry.map_err(StoreError::database)?;
+                codec::decode(key.value().0, value.value())
+            })
+            .collect()
+    }
+
+    /// Begins a session; its `id` and `first_seq` are filled in, and `warm_from_seq` when there is no warm-up.
+    pub fn begin_session(&mut self, mut session: Session, warm_from_seq: Option<u64>) -> Result<Session, StoreError> {
+        let write = self.begin_write()?;
+        {
+            let mut sessions = write.open_table(SESSIONS).map_err(StoreError::database)?;
+            let last = sessions.last().map_err(StoreError::database)?.map(|(id, _)| id.value());
+            session.id = last.map_or(1, |id| id + 1);
+            session.first_seq = self.next_seq;
+            session.warm_from_seq = warm_from_seq.unwrap_or(self.next_seq);
+            let value = codec::encode(session.started_ms, &session);
+            sessions.insert(session.id, value.as_slice()).map_err(StoreError::database)?;
+        }
+        write.commit().map_err(StoreError::database)?;
+        Ok(session)
+    }
+
+    /// Records one tick durably and lets a little of the oldest go; returns its sequence number.
+    pub fn append(&mut self, sample: &Sample, decision: &Decision, actions: &[Action]) -> Result<u64, StoreError> {
+        let seq = self.next_seq;
+        let write = self.begin_write()?;
+        let mut added = put(&write, SAMPLES, seq, &codec::encode(sample.at_ms, sample))?;
+        added += put(&write, DECISIONS, seq, &codec::encode(sample.at_ms, decision))?;
+        {
+            let mut table = write.open_table(ACTIONS).map_err(StoreError::database)?;
+            for (index, action) in (0..).zip(actions) {
+                let value = codec::encode(sample.at_ms, action);
+                added += codec::footprint(value.len());
+                table.insert((seq, index), value.as_slice()).map_err(StoreError::database)?;
+            }
+        }
+        retention::sweep(&write, self.limits, sample.at_ms, added)?;
+        write.commit().map_err(StoreError::database)?;
+        self.next_seq += 1;
+        Ok(seq)
+    }
+
+    fn begin_write(&self) -> Result<redb::WriteTransaction, StoreError> {
+        let mut write = self.db.begin_write().map_err(StoreError::database)?;
+        write.set_quick_repair(true);
+        Ok(write)
+    }
+}
+
+fn put(write: &redb::WriteTransaction, table: TableDefinition<'_, u64, &[u8]>, seq: u64, value: &[u8]) -> Result<u64, StoreError> {
+    let mut table = write.open_table(table).map_err(StoreError::database)?;
+    table.insert(seq, value).map_err(StoreError::database)?;
+    Ok(codec::footprint(value.len()))
+}
+
+/// Makes the tables of a new file, or checks that they are ours; returns the next sequence number.
+fn prepare(db: &Database) -> Result<u64, String> {
+    let tell = |e: redb::Error| e.to_string();
+    let write = db.begin_write().map_err(|e| tell(e.into()))?;
+    let names: Vec<String> = write.list_tables().map_err(|e| tell(e.into()))?.map(|t| redb::TableHandle::name(&t).to_owned()).collect();
+    if !names.is_empty() && !names.iter().any(|n| n == "meta") {
+        return Err("is a database of something else".into());
+    }
+    let next_seq = {
+        let mut meta = write.open_table(META).map_err(|e| tell(e.into()))?;
+        let layout = meta.get("layout").map_err(|e| tell(e.into()))?.map(|v| v.value());
+        match layout {
+            None if !names.is_empty() => return Err("is a database of something else".into()),
+            None => drop(meta.insert("layout", LAYOUT).map_err(|e| tell(e.into()))?),
+            Some(LAYOUT) => {}
+            Some(other) => return Err(format!("has layout {other}, this agent knows {LAYOUT}")),
+        }
+        write.open_table(SESSIONS).map_err(|e| tell(e.into()))?;
+        write.open_table(DECISIONS).map_err(|e| tell(e.into()))?;
+        write.open_table(ACTIONS).map_err(|e| tell(e.into()))?;
+        let samples = write.open_table(SAMPLES).map_err(|e| tell(e.into()))?;
+        let last = samples.last().map_err(|e| tell(e.into()))?.map(|(seq, _)| seq.value());
+        // Numbers go on after retention has emptied the table, too.
+        let next = last.map_or(0, |seq| seq + 1).max(meta.get("next_seq").map_err(|e| tell(e.into()))?.map_or(0, |v| v.value()));
+        next.max(1)
+    };
+    write.commit().map_err(|e| tell(e.into()))?;
+    Ok(next_seq)
+}
+
+/// Why a file cannot be opened, in words that name it.
+fn refuse(path: &Path, error: redb::DatabaseError) -> StoreError {
+    use redb::{DatabaseError, StorageError};
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::InUse { path: path.into() },
+        DatabaseError::Storage(StorageError::Io(e)) if e.kind() != std::io::ErrorKind::InvalidData => {
+            StoreError::io(path, "cannot be opened", &e)
+        }
+        other => StoreError::unreadable(path, format!("is not a history or is damaged ({other})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::Mode;
+    use crate::record::ActionKind;
+    use foreshadow_brain::Settings;
+
+    const FOREVER: Duration = Duration::from_secs(1 << 32);
+
+    fn store(dir: &tempfile::TempDir, keep: Duration, max_bytes: u64) -> Store {
+        Store::open(&dir.path().join("h.redb"), Limits { keep, max_bytes }).unwrap()
+    }
+
+    fn session() -> Session {
+        Session {
+            id: 0,
+            started_ms: 1,
+            workload: "w".into(),
+            mode: Mode::Observe,
+            settings: Settings::default(),
+            warm_from_seq: 0,
+            first_seq: 0,
+            version: "v".into(),
+        }
+    }
+
+    fn sample(at_ms: u64) -> Sample {
+        Sample { at_ms, interval_ms: 1_000, ..Sample::default() }
+    }
+
+    fn action(at_ms: u64) -> Action {
+        Action { at_ms, kind: ActionKind::AdoptFloor { replicas: 3 }, reason: "r".into(), applied: true }
+    }
+
+    #[test]
+    fn age_bounds_the_history_in_small_steps() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(&dir, Duration::from_secs(10), u64::MAX);
+        s.begin_session(session(), None).unwrap();
+        for second in 0..30 {
+            s.append(&sample(second * 1_000), &Decision::default(), &[action(second * 1_000)]).unwrap();
+        }
+        let kept = s.recent(0, 1_000).unwrap();
+        assert_eq!((kept.first().unwrap().1.at_ms, kept.len()), (19_000, 11));
+        assert_eq!(s.recent_actions(1_000).unwrap().len(), 11, "actions go with their sample");
+        drop(s);
+        assert_eq!(store(&dir, FOREVER, u64::MAX).next_seq(), 31, "numbers go on");
+    }
+
+    #[test]
+    fn size_bounds_the_history_and_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let bound = 256 << 10;
+        let mut s = store(&dir, FOREVER, bound);
+        s.begin_session(session(), None).unwrap();
+        let noise: String = (0_u64..400).map(|i| format!("{:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        for second in 0..300 {
+            let actions = [Action { reason: format!("{second}{noise}"), ..action(second) }];
+            s.append(&sample(second), &Decision::default(), &actions).unwrap();
+        }
+        let kept = s.recent(0, 1_000).unwrap().len();
+        assert!((30..200).contains(&kept), "{kept}");
+        drop(s);
+        let file = std::fs::metadata(dir.path().join("h.redb")).unwrap().len();
+        assert!(file <= 4 * bound, "{file} bytes");
+    }
+
+    #[test]
+    fn sessions_say_what_they_were_warmed_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(&dir, FOREVER, u64::MAX);
+        assert_eq!(s.begin_session(session(), None).map(|s| (s.id, s.warm_from_seq, s.first_seq)).unwrap(), (1, 1, 1));
+        let numbers: Vec<u64> = (0..5).map(|i| s.append(&sample(i), &Decision::default(), &[]).unwrap()).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5]);
+        let warm = s.recent(2, 2).unwrap();
+        assert_eq!(warm.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [4, 5], "the newest, oldest first");
+        let second = s.begin_session(session(), Some(warm[0].0)).unwrap();
+        assert_eq!((second.id, second.warm_from_seq, second.first_seq), (2, 4, 6));
+    }
+
+    #[test]
+    fn a_database_of_something_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("h.redb");
+        let db = Database::create(&path).unwrap();
+        let write = db.begin_write().unwrap();
+        write.open_table(TableDefinition::<&str, u64>::new("recipes")).unwrap();
+        write.commit().unwrap();
+        drop(db);
+        let error = Store::open(&path, Limits { keep: FOREVER, max_bytes: 1 }).unwrap_err().to_string();
+        assert!(error.contains("h.redb") && error.contains("something else"), "{error}");
+    }
+}

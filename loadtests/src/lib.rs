@@ -1,0 +1,17 @@
+//! Load and what stands under it: a sample application with a real bottleneck, an open-loop generator, load traces, the reactive scaler
+//! that Foreshadow is compared with; the demo that puts all of it together, and its report; a simulator, and the comparison of scalers in it.
+//!
+//! Used by the programs in `src/bin` and by tests. Modules do not import each other except as listed here: nothing imports `app` but the demo;
+//! `generator` and `hpa` import nothing of this crate; `trace` gives the generator its rate curve; `report` imports nothing; `sim` imports nothing
+//! of this crate but its own; `scaling` puts policies, `hpa` among them, into `sim`; `demo` and `stall` drive real processes.
+
+pub mod app;
+pub mod cpu;
+pub mod demo;
+pub mod generator;
+pub mod hpa;
+pub mod report;
+pub mod scaling;
+pub mod sim;
+pub mod stall;
+pub mod trace;

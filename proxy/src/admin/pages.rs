@@ -1,0 +1,254 @@
+//! The endpoints themselves.
+
+use super::{PageBody, Shared};
+use crate::control::{Life, Reload};
+use crate::telemetry::prometheus;
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// The parameter of `/runtime_modify` that gives the values an end.
+const TTL: &str = "foreshadow.ttl_s";
+
+const HELP: &str = "foreshadow-proxy admin
+  GET  /ready               200 LIVE when serving
+  GET  /stats               counters and gauges
+  GET  /stats/prometheus    the same for Prometheus; alias /metrics
+  GET  /telemetry           the machine snapshot for the agent
+  GET  /clusters /listeners /server_info /config_dump /runtime
+  POST /runtime_modify?KEY=VALUE&...[&foreshadow.ttl_s=SECONDS]
+  POST /logging?level=LEVEL /healthcheck/fail /healthcheck/ok /drain_listeners /reload /quitquitquit
+";
+
+/// Answers one request.
+pub async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<PageBody> {
+    let path = request.uri().path().to_owned();
+    let changes = matches!(
+        path.as_str(),
+        "/runtime_modify" | "/logging" | "/healthcheck/fail" | "/healthcheck/ok" | "/drain_listeners" | "/reload" | "/quitquitquit"
+    );
+    let (method, allowed) = (request.method(), if changes { "POST" } else { "GET, HEAD" });
+    if changes != (method == Method::POST) || !(changes || matches!(*method, Method::GET | Method::HEAD)) {
+        let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, format!("{path}: {allowed} only\n"));
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        return answer;
+    }
+    let query = parameters(request.uri().query().unwrap_or_default());
+    if changes { change(shared, &path, &query) } else { page(shared, &path, &query).await }
+}
+
+async fn page(shared: &Shared, path: &str, query: &[(String, String)]) -> Response<PageBody> {
+    let control = &shared.control;
+    let as_prometheus = query.iter().any(|q| q.0 == "format" && q.1 == "prometheus");
+    match path {
+        "/" | "/help" => plain(StatusCode::OK, HELP),
+        "/ready" => ready(shared),
+        "/telemetry" => json_page(&json!(control.snapshot().await)),
+        "/stats" if !as_prometheus => plain(StatusCode::OK, stats(shared).await),
+        "/stats" | "/stats/prometheus" | "/metrics" => {
+            let (_, applied, refused) = control.reloads();
+            let live = *control.life().borrow() == Life::Live;
+            plain(StatusCode::OK, prometheus::text(&control.snapshot().await, live, (applied, refused)))
+        }
+        "/clusters" => plain(StatusCode::OK, clusters(shared)),
+        "/listeners" => {
+            plain(StatusCode::OK, control.bound().iter().map(|(name, address)| format!("{name}::{address}\n")).collect::<String>())
+        }
+        "/server_info" => json_page(&server_info(shared)),
+        "/config_dump" => json_page(&config_dump(shared)),
+        "/runtime" => json_page(&runtime(shared)),
+        _ => plain(StatusCode::NOT_FOUND, format!("{path}: no such endpoint\n{HELP}")),
+    }
+}
+
+fn change(shared: &Shared, path: &str, query: &[(String, String)]) -> Response<PageBody> {
+    let control = &shared.control;
+    match path {
+        "/runtime_modify" => modify(shared, query),
+        "/logging" => {
+            let Some((_, level)) = query.first() else { return plain(StatusCode::BAD_REQUEST, "usage: /logging?level=LEVEL\n") };
+            shared.log.set(level).map_or_else(|e| plain(StatusCode::BAD_REQUEST, e + "\n"), |()| plain(StatusCode::OK, "OK\n"))
+        }
+        "/healthcheck/fail" | "/healthcheck/ok" => {
+            control.set_failed(path.ends_with("fail"));
+            plain(StatusCode::OK, "OK\n")
+        }
+        "/drain_listeners" => {
+            control.drain(shared.grace);
+            plain(StatusCode::OK, "OK\n")
+        }
+        "/reload" => match control.reload() {
+            Reload::Refused(why) => plain(StatusCode::UNPROCESSABLE_ENTITY, why + "\n"),
+            _ => plain(StatusCode::OK, "OK\n"),
+        },
+        _ => {
+            // Full means that it was asked for already.
+            let _ = shared.quit.try_send(());
+            plain(StatusCode::OK, "OK\n")
+        }
+    }
+}
+
+fn ready(shared: &Shared) -> Response<PageBody> {
+    let (refused, ..) = shared.control.reloads();
+    let detail = refused.map_or_else(String::new, |why| format!("last reload refused, the configuration before it serves:\n{why}\n"));
+    match *shared.control.life().borrow() {
+        Life::Live => plain(StatusCode::OK, format!("LIVE\n{detail}")),
+        Life::Failed => plain(StatusCode::SERVICE_UNAVAILABLE, format!("FAILED\n{detail}")),
+        Life::Draining => plain(StatusCode::SERVICE_UNAVAILABLE, format!("DRAINING\n{detail}")),
+    }
+}
+
+fn modify(shared: &Shared, query: &[(String, String)]) -> Response<PageBody> {
+    let ttl = match query.iter().find(|q| q.0 == TTL).map(|q| q.1.parse::<f64>()) {
+        None => None,
+        Some(Ok(seconds)) if seconds > 0.0 && seconds <= 86_400.0 => Some(Duration::from_secs_f64(seconds)),
+        Some(_) => return plain(StatusCode::BAD_REQUEST, format!("{TTL}: seconds above 0, at most 86400\n")),
+    };
+    let values: Vec<_> = query.iter().filter(|q| q.0 != TTL).cloned().collect();
+    if values.is_empty() {
+        return plain(StatusCode::BAD_REQUEST, "usage: /runtime_modify?key1=value1&key2=value2\n");
+    }
+    let outcome = shared.control.modify(&values, ttl);
+    outcome.map_or_else(|e| plain(StatusCode::BAD_REQUEST, e + "\n"), |()| plain(StatusCode::OK, "OK\n"))
+}
+
+async fn stats(shared: &Shared) -> String {
+    let snapshot = shared.control.snapshot().await;
+    let mut text = String::new();
+    let mut line = |name: String, value: u64| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{name}: {value}");
+    };
+    for c in &snapshot.clusters {
+        line(format!("cluster.{}.upstream_rq_total", c.name), c.requests);
+        line(format!("cluster.{}.upstream_rq_active", c.name), c.in_flight);
+        for (class, n) in c.responses.iter().enumerate() {
+            line(format!("cluster.{}.upstream_rq_{}xx", c.name, class + 1), *n);
+        }
+        c.failures.iter().for_each(|(reason, n)| line(format!("cluster.{}.failures.{reason}", c.name), *n));
+        line(format!("cluster.{}.membership_healthy", c.name), c.endpoints.len() as u64);
+    }
+    for m in &snapshot.mirrors {
+        line(format!("mirror.{}.eligible", m.policy), m.eligible);
+        line(format!("mirror.{}.completed", m.policy), m.completed);
+        line(format!("mirror.{}.in_flight", m.policy), m.in_flight);
+        m.dropped.iter().for_each(|(reason, n)| line(format!("mirror.{}.dropped.{reason}", m.policy), *n));
+    }
+    line("http.downstream_rq_total".into(), snapshot.downstream.requests);
+    line("http.downstream_cx_active".into(), snapshot.downstream.connections);
+    line("http.downstream_cx_total".into(), snapshot.downstream.connections_total);
+    text
+}
+
+fn clusters(shared: &Shared) -> String {
+    let mut text = String::new();
+    for (name, endpoints) in shared.control.endpoints() {
+        for e in endpoints {
+            let health = if e.healthy { "healthy" } else { "/failed_eds_health" };
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{name}::{}::health_flags::{health}\n{name}::{}::weight::{}", e.address, e.address, e.weight);
+        }
+    }
+    text
+}
+
+fn server_info(shared: &Shared) -> Value {
+    let state = match *shared.control.life().borrow() {
+        Life::Live => "LIVE",
+        Life::Failed | Life::Draining => "DRAINING",
+    };
+    json!({"version": concat!("foreshadow-proxy/", env!("CARGO_PKG_VERSION")), "state": state, "concurrency": shared.control.workers()})
+}
+
+/// Names, addresses and numbers: nothing that could be a secret.
+fn config_dump(shared: &Shared) -> Value {
+    let config = shared.control.config();
+    let clusters: Vec<_> = config
+        .clusters
+        .iter()
+        .map(|c| json!({"name": c.name, "lb_policy": format!("{:?}", c.lb), "http2": c.http2, "connect_timeout_ms": c.connect_timeout.as_millis() as u64}))
+        .collect();
+    let listeners: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|l| {
+            let hosts = &l.http.routes.virtual_hosts;
+            let hosts: Vec<_> = hosts.iter().map(|v| json!({"name": v.name, "routes": v.routes.len()})).collect();
+            json!({"name": l.name, "address": l.address, "stat_prefix": l.http.stat_prefix, "virtual_hosts": hosts})
+        })
+        .collect();
+    json!({"configs": {"listeners": listeners, "clusters": clusters}})
+}
+
+fn runtime(shared: &Shared) -> Value {
+    let entries: serde_json::Map<_, _> = shared
+        .control
+        .overrides()
+        .list()
+        .into_iter()
+        .map(|(key, (file, set))| {
+            let file_text = file.map_or_else(String::new, |f| (f * 100.0).to_string());
+            let now = set.as_ref().map_or_else(|| file_text.clone(), |v| v.text.clone());
+            let end = set.as_ref().map_or(0, |v| v.end_unix_ms);
+            let layers = [file_text, set.map_or_else(String::new, |v| v.text)];
+            (key, json!({"final_value": now, "layer_values": layers, "expires_unix_ms": end}))
+        })
+        .collect();
+    json!({"layers": ["file", "admin"], "entries": entries})
+}
+
+/// `a=b&c=d`, percent-decoded.
+fn parameters(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter(|p| !p.is_empty()).map(|p| p.split_once('=').unwrap_or((p, "")));
+    pairs.map(|(k, v)| (decode(k), decode(v))).collect()
+}
+
+fn decode(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let [first, tail @ ..] = rest {
+        let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
+        match (first, hex) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+                continue;
+            }
+            (b'+', _) => bytes.push(b' '),
+            (other, _) => bytes.push(*other),
+        }
+        rest = tail;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn json_page(value: &Value) -> Response<PageBody> {
+    let mut answer = plain(StatusCode::OK, value.to_string() + "\n");
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// A page of text.
+pub fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<PageBody> {
+    let mut answer = Response::new(Full::new(text.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded() {
+        let pairs = parameters("mirror.shadow=12.5&a%20b=%7B%22x%22%7D&c");
+        assert_eq!(pairs, [("mirror.shadow".into(), "12.5".into()), ("a b".into(), "{\"x\"}".into()), ("c".into(), String::new())]);
+        assert_eq!(decode("100%"), "100%");
+    }
+}

@@ -1,0 +1,126 @@
+//! From arguments to the end: load, validate or serve, drain.
+
+use crate::admin;
+use crate::args::{Args, Mode};
+use crate::config::{self, Source};
+use crate::control::{Control, Life};
+use crate::discovery;
+use crate::telemetry::log;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How the program ends: sysexits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All well.
+    Ok,
+    /// 64: the command line is wrong.
+    Usage,
+    /// 69: an address cannot be bound, a thread not started.
+    Unavailable,
+    /// 78: the configuration is wrong.
+    Config,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Usage => 64,
+            Exit::Unavailable => 69,
+            Exit::Config => 78,
+        })
+    }
+}
+
+/// Runs the program.
+pub fn run(args: Args) -> Exit {
+    if args.config_path.is_none() && args.config_yaml.is_none() {
+        eprintln!("error: at least one of --config-path (-c) and --config-yaml is needed\n\nFor more information, try '--help'.");
+        return Exit::Usage;
+    }
+    let source = Source { path: args.config_path.clone(), inline: args.config_yaml.clone() };
+    let config = match config::load(&source) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Exit::Config;
+        }
+    };
+    if args.mode == Mode::Validate {
+        println!("configuration '{}' OK", args.config_path.as_deref().map_or("".into(), |p| p.display().to_string()));
+        return Exit::Ok;
+    }
+    let log = match log::start(&args) {
+        Ok(log) => log,
+        Err(why) => {
+            eprintln!("error: {why}");
+            return Exit::Usage;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return Exit::Unavailable;
+        }
+    };
+    match runtime.block_on(serve(&args, source, config, log)) {
+        Ok(()) => Exit::Ok,
+        Err(why) => {
+            eprintln!("error: {why}");
+            Exit::Unavailable
+        }
+    }
+}
+
+async fn serve(args: &Args, source: Source, config: config::model::Config, log: log::Handle) -> Result<(), String> {
+    let workers = args.concurrency.filter(|n| *n > 0).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let proxy_id = args.service_node.clone().unwrap_or_else(|| format!("{}:{}", host_name(), std::process::id()));
+    let admin_address = config.admin;
+    let found = discovery::first_lookups(&config).await;
+    let control = Arc::new(Control::start(source, config, workers, proxy_id)?);
+    found.into_iter().for_each(|(cluster, endpoints)| control.set_endpoints(&cluster, endpoints));
+    let grace = Duration::from_secs(args.drain_time_s);
+    let (quit, mut asked) = tokio::sync::mpsc::channel(1);
+    if let Some(address) = admin_address {
+        let bound = admin::start(address, admin::Shared { control: control.clone(), log, grace, quit }).await?;
+        tracing::info!(address = %bound, "admin endpoints");
+        if let Some(path) = &args.admin_address_path {
+            std::fs::write(path, bound.to_string()).map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+    }
+    tokio::spawn(discovery::watch(control.clone(), args.config_path.clone()));
+    let cannot = |e: std::io::Error| format!("signals cannot be heard: {e}");
+    let (mut term, mut int) = (signal(SignalKind::terminate()).map_err(cannot)?, signal(SignalKind::interrupt()).map_err(cannot)?);
+    let mut hup = signal(SignalKind::hangup()).map_err(cannot)?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            Some(()) = asked.recv() => break,
+            _ = hup.recv() => { control.reload(); }
+        }
+    }
+    tracing::info!(seconds = args.drain_time_s, "draining; a second signal ends at once");
+    if *control.life().borrow() != Life::Draining {
+        control.drain(grace);
+    }
+    let drained = async {
+        while !control.is_over() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = drained => tracing::info!("drained"),
+        _ = term.recv() => tracing::warn!("ended by a second signal"),
+        _ = int.recv() => tracing::warn!("ended by a second signal"),
+    }
+    Ok(())
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".into(), |n| n.trim().to_owned())
+}

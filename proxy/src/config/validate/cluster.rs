@@ -1,0 +1,178 @@
+//! Clusters: discovery, balancing, protocol, thresholds, and the mirror policies that stand at a cluster.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::clusters::Names;
+use super::{eds, endpoint, mirror, protocol};
+use crate::config::decode::Value;
+use crate::config::decode::message::{Fields, Schema};
+use crate::config::model::{Breaker, Cluster, Discovery, LbPolicy};
+use crate::config::raw::{self, parse};
+
+const CLUSTER: Schema = Schema {
+    name: "envoy.config.cluster.v3.Cluster",
+    fields: "name type eds_cluster_config connect_timeout lb_policy load_assignment circuit_breakers typed_extension_protocol_options \
+        http2_protocol_options dns_refresh_rate metadata",
+    unsupported: "transport_socket_matches transport_socket_matcher alt_stat_name cluster_type per_connection_buffer_limit_bytes \
+        per_connection_buffer_high_watermark_timeout health_checks max_requests_per_connection upstream_http_protocol_options \
+        common_http_protocol_options http_protocol_options dns_jitter dns_failure_refresh_rate respect_dns_ttl \
+        dns_lookup_family dns_resolvers use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config wait_for_warm_on_init \
+        outlier_detection cleanup_interval upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config original_dst_lb_config \
+        least_request_lb_config round_robin_lb_config common_lb_config transport_socket protocol_selection upstream_connection_options \
+        close_connections_on_host_health_failure ignore_health_on_host_removal filters load_balancing_policy lrs_server \
+        lrs_report_endpoint_metrics track_timeout_budgets upstream_config track_cluster_stats preconnect_policy \
+        connection_pool_per_downstream_connection",
+};
+
+const EDS: Schema = Schema { name: "envoy.config.cluster.v3.Cluster.EdsClusterConfig", fields: "eds_config service_name", unsupported: "" };
+
+const SOURCE: Schema = Schema {
+    name: "envoy.config.core.v3.ConfigSource",
+    fields: "path_config_source resource_api_version",
+    unsupported: "authorities path api_config_source ads self initial_fetch_timeout",
+};
+
+const PATH: Schema = Schema { name: "envoy.config.core.v3.PathConfigSource", fields: "path", unsupported: "watched_directory" };
+
+const BREAKERS: Schema =
+    Schema { name: "envoy.config.cluster.v3.CircuitBreakers", fields: "thresholds", unsupported: "per_host_thresholds" };
+
+const THRESHOLDS: Schema = Schema {
+    name: "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
+    fields: "priority max_connections max_pending_requests max_requests max_retries",
+    unsupported: "retry_budget track_remaining max_connection_pools",
+};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    Static,
+    StrictDns,
+    Eds,
+}
+
+/// Reads a cluster.
+pub fn cluster(value: &Value<'_>, names: &Names) -> Option<Cluster> {
+    let fields = value.message(&CLUSTER)?;
+    let name = fields.need("name").and_then(|v| v.name());
+    let connect_timeout = fields.get("connect_timeout").and_then(|v| v.positive_duration()).unwrap_or(Duration::from_secs(5));
+    let lb = fields.get("lb_policy").and_then(|v| balancing(&v)).unwrap_or_default();
+    let breaker = fields.get("circuit_breakers").and_then(|v| breaker(&v)).unwrap_or_default();
+    let options = fields.get("typed_extension_protocol_options").map(|v| protocol::options(&v)).unwrap_or_default();
+    let old_http2 = fields.one_of(&["typed_extension_protocol_options", "http2_protocol_options"]);
+    let old_http2 = old_http2.filter(|(name, _)| *name == "http2_protocol_options").map(|(_, v)| protocol::http2(&v));
+    let place = name.clone().unwrap_or_default();
+    let drafts = options.mirrors.map(|v| mirror::policies(&v, names, &place)).unwrap_or_default();
+    let settings = fields.get("metadata").and_then(|v| mirror::settings(&v, names));
+    let mirrors = mirror::Level::default().below(drafts, settings).ready;
+    let discovery = discovery(&fields, name.as_deref().unwrap_or_default());
+    Some(Cluster {
+        name: name?,
+        discovery: discovery?,
+        connect_timeout,
+        lb,
+        http2: options.http2 || old_http2.is_some(),
+        breaker,
+        mirror_only: false,
+        mirrors,
+    })
+}
+
+fn balancing(value: &Value<'_>) -> Option<LbPolicy> {
+    let choices = [("ROUND_ROBIN", 0, LbPolicy::RoundRobin), ("LEAST_REQUEST", 1, LbPolicy::LeastRequest), ("RANDOM", 3, LbPolicy::Random)];
+    let unsupported = [("RING_HASH", 2), ("MAGLEV", 5), ("CLUSTER_PROVIDED", 6), ("LOAD_BALANCING_POLICY_CONFIG", 7)];
+    value.supported_choice(&choices, &unsupported)
+}
+
+fn discovery(fields: &Fields<'_>, name: &str) -> Option<Discovery> {
+    let kind = match fields.get("type") {
+        Some(value) => {
+            let choices = [("STATIC", 0, Type::Static), ("STRICT_DNS", 1, Type::StrictDns), ("EDS", 3, Type::Eds)];
+            value.supported_choice(&choices, &[("LOGICAL_DNS", 2), ("ORIGINAL_DST", 4)])?
+        }
+        None => Type::Static,
+    };
+    if let Some(value) = fields.get(if kind == Type::Eds { "load_assignment" } else { "eds_cluster_config" }) {
+        value.problem("it does not go with this type of cluster", "remove it, or change the type");
+    }
+    let refresh = fields.get("dns_refresh_rate");
+    if let (Some(value), true) = (&refresh, kind != Type::StrictDns) {
+        value.problem("it does not go with this type of cluster", "remove it, or use STRICT_DNS");
+    }
+    // Like Envoy, a cluster without an assignment is one without endpoints.
+    let assignment = fields.get("load_assignment").and_then(|v| endpoint::assignment(&v));
+    match kind {
+        Type::Static => Some(Discovery::Static(assignment.as_ref().map(endpoint::addresses).unwrap_or_default())),
+        Type::StrictDns => {
+            let refresh = refresh.map_or(Some(Duration::from_secs(5)), |v| refresh_rate(&v));
+            Some(Discovery::StrictDns { hosts: assignment.as_ref().map(endpoint::hosts).unwrap_or_default(), refresh: refresh? })
+        }
+        Type::Eds => endpoint_file(&fields.need("eds_cluster_config")?, name),
+    }
+}
+
+/// Envoy wants more than a millisecond.
+fn refresh_rate(value: &Value<'_>) -> Option<Duration> {
+    let rate = value.duration()?;
+    if rate <= Duration::from_millis(1) {
+        value.problem(format!("{rate:?} is too short"), "expected more than 0.001s");
+        return None;
+    }
+    Some(rate)
+}
+
+fn endpoint_file(value: &Value<'_>, name: &str) -> Option<Discovery> {
+    let fields = value.message(&EDS)?;
+    let service_name = fields.get("service_name").map_or(Some(String::new()), |v| v.string())?;
+    let service_name = if service_name.is_empty() { name.to_owned() } else { service_name };
+    let source = fields.need("eds_config")?.message(&SOURCE)?;
+    if let Some(version) = source.get("resource_api_version") {
+        version.supported_choice(&[("AUTO", 0, ()), ("V3", 2, ())], &[("V2", 1)]);
+    }
+    let path_value = source.need("path_config_source")?.message(&PATH)?.need("path")?;
+    let path = PathBuf::from(path_value.name()?);
+    let text = match raw::read(&path) {
+        Ok(text) => text,
+        Err(why) => {
+            path_value.problem(
+                format!("cannot read {}: {why}", path.display()),
+                "expected a file that exists (relative to the working directory)",
+            );
+            return None;
+        }
+    };
+    let sink = value.sink();
+    let file = sink.file(&path.display().to_string());
+    let root = parse::parse(&text, file, sink)?;
+    let initial = eds::endpoints(&Value::root(&root, sink), &service_name)?;
+    Some(Discovery::EdsFile { path, service_name, initial })
+}
+
+fn breaker(value: &Value<'_>) -> Option<Breaker> {
+    let fields = value.message(&BREAKERS)?;
+    let mut found = None;
+    for value in fields.list("thresholds") {
+        let Some(fields) = value.message(&THRESHOLDS) else { continue };
+        if let Some(priority) = fields.get("priority")
+            && priority.supported_choice(&[("DEFAULT", 0, ())], &[("HIGH", 1)]).is_none()
+        {
+            continue;
+        }
+        if found.replace(thresholds(&fields)).is_some() {
+            value.problem("thresholds for this priority stand before these", "keep one of them");
+        }
+    }
+    found
+}
+
+fn thresholds(fields: &Fields<'_>) -> Breaker {
+    let limit = |name: &str, default| fields.get(name).and_then(|v| v.wrapper().integer(0, u32::MAX)).unwrap_or(default);
+    // Read for its problems: there are no retries that it could bound.
+    limit("max_retries", 3);
+    let default = Breaker::default();
+    Breaker {
+        max_connections: limit("max_connections", default.max_connections),
+        max_pending_requests: limit("max_pending_requests", default.max_pending_requests),
+        max_requests: limit("max_requests", default.max_requests),
+    }
+}

@@ -1,0 +1,79 @@
+//! The HTTP connection manager of a listener.
+
+use std::time::Duration;
+
+use super::filters;
+use super::routes::{self, Scope};
+use crate::config::decode::Value;
+use crate::config::decode::message::{Fields, Schema};
+use crate::config::model::{Codec, HttpManager};
+
+const MANAGER: Schema = Schema {
+    name: "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+    fields: "codec_type stat_prefix route_config http_filters common_http_protocol_options server_name max_request_headers_kb \
+        stream_idle_timeout request_timeout request_headers_timeout drain_timeout use_remote_address xff_num_trusted_hops \
+        generate_request_id preserve_external_request_id",
+    unsupported: "rds scoped_routes add_user_agent tracing http1_safe_max_connection_duration http_protocol_options http2_protocol_options \
+        http3_protocol_options server_header_transformation scheme_header_transformation stream_flush_timeout drain_timeout_jitter \
+        delayed_close_timeout access_log access_log_flush_interval flush_access_log_on_new_request access_log_options \
+        original_ip_detection_extensions early_header_mutation_extensions internal_address_config skip_xff_append via \
+        always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details forward_client_cert_matcher \
+        proxy_100_continue represent_ipv4_remote_address_as_ipv4_mapped_ipv6 upgrade_configs normalize_path merge_slashes \
+        path_with_escaped_slashes_action request_id_extension local_reply_config strip_matching_host_port strip_any_host_port \
+        stream_error_on_invalid_http_message path_normalization_options strip_trailing_host_dot proxy_status_config \
+        typed_header_validation_config append_x_forwarded_port append_local_overload add_proxy_protocol_connection_state forward_proto_config",
+};
+
+const COMMON: Schema = Schema {
+    name: "envoy.config.core.v3.HttpProtocolOptions",
+    fields: "idle_timeout max_headers_count",
+    unsupported: "max_connection_duration max_connection_duration_jitter max_response_headers_kb max_stream_duration \
+        headers_with_underscores_action max_requests_per_connection",
+};
+
+/// Reads the connection manager out of a network filter's `typed_config`.
+pub fn manager(value: &Value<'_>, scope: &Scope<'_>) -> Option<HttpManager> {
+    let fields = value.any_of(&MANAGER)?;
+    let stat_prefix = fields.need("stat_prefix").and_then(|v| v.name());
+    let codec = fields.get("codec_type").map_or(Some(Codec::Auto), |v| codec(&v));
+    let routes = fields.need("route_config").and_then(|v| routes::table(&v, scope));
+    if let Some(list) = fields.need("http_filters") {
+        filters::check(&list);
+    }
+    let common = fields.get("common_http_protocol_options").and_then(|v| v.message(&COMMON));
+    let common_get = |name: &str| common.as_ref().and_then(|c| c.get(name));
+    let server_name = fields.get("server_name").and_then(|v| v.string()).filter(|name| !name.is_empty());
+    let wrapped = |name: &str, low, high, default| fields.get(name).and_then(|v| v.wrapper().integer(low, high)).unwrap_or(default);
+    Some(HttpManager {
+        codec: codec?,
+        generate_request_id: wrapped_flag(&fields, "generate_request_id", true),
+        preserve_external_request_id: fields.flag("preserve_external_request_id", false),
+        use_remote_address: wrapped_flag(&fields, "use_remote_address", false),
+        xff_num_trusted_hops: fields.get("xff_num_trusted_hops").and_then(|v| v.integer(0, 1000)).unwrap_or(0),
+        server_name: server_name.unwrap_or_else(|| "foreshadow".to_owned()),
+        max_request_headers_kb: wrapped("max_request_headers_kb", 1, 8192, 60),
+        max_headers_count: common_get("max_headers_count").and_then(|v| v.wrapper().integer(1, 65_535)).unwrap_or(100),
+        idle_timeout: off_when_zero(common_get("idle_timeout"), Some(Duration::from_secs(3600))),
+        stream_idle_timeout: off_when_zero(fields.get("stream_idle_timeout"), Some(Duration::from_secs(300))),
+        request_timeout: off_when_zero(fields.get("request_timeout"), None),
+        request_headers_timeout: off_when_zero(fields.get("request_headers_timeout"), None),
+        drain_timeout: fields.get("drain_timeout").and_then(|v| v.duration()).unwrap_or(Duration::from_secs(5)),
+        stat_prefix: stat_prefix?,
+        routes: routes?,
+    })
+}
+
+fn codec(value: &Value<'_>) -> Option<Codec> {
+    value.supported_choice(&[("AUTO", 0, Codec::Auto), ("HTTP1", 1, Codec::Http1), ("HTTP2", 2, Codec::Http2)], &[("HTTP3", 3)])
+}
+
+fn wrapped_flag(fields: &Fields<'_>, name: &str, default: bool) -> bool {
+    fields.get(name).and_then(|v| v.wrapper().boolean()).unwrap_or(default)
+}
+
+fn off_when_zero(value: Option<Value<'_>>, default: Option<Duration>) -> Option<Duration> {
+    match value {
+        Some(value) => value.duration().filter(|d| !d.is_zero()),
+        None => default,
+    }
+}

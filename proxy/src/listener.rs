@@ -1,0 +1,41 @@
+//! Listening sockets: one per worker and listener, sharing the port (SO_REUSEPORT), so that the kernel spreads connections.
+
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+/// Pending connections the kernel holds.
+const BACKLOG: i32 = 1024;
+
+/// Binds `count` sockets to one address; port 0 takes a free port, the same for all.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+    let first = bind_one(address)?;
+    let bound = first.local_addr()?;
+    let mut sockets = vec![first];
+    while sockets.len() < count {
+        sockets.push(bind_one(bound)?);
+    }
+    Ok((bound, sockets))
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Whether another process listens on the address already: with SO_REUSEPORT a second proxy of the same user would silently share its traffic.
+pub fn is_taken(address: SocketAddr) -> bool {
+    if address.port() == 0 {
+        return false;
+    }
+    let plain = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
+    plain.and_then(|s| s.set_reuse_address(true).and_then(|()| s.bind(&address.into())).and_then(|()| s.listen(1))).is_err()
+}

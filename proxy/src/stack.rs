@@ -1,0 +1,243 @@
+//! A request's way through the sidecar, on one screen: arrive, route, prepare, copy, forward, answer.
+//!
+//! Runs on one worker's thread; every stage is a plain call. The copy leaves at one named place ([`crate::mirror::start`]).
+
+use crate::config::model::{Forward, HttpManager, Route, RouteAction};
+use crate::error::ProxyError;
+use crate::http::body::AnswerBody;
+use crate::http::headers;
+use crate::mirror::{self, Copies, Mirror};
+use crate::router;
+use crate::state::State;
+use crate::stats::WorkerStats;
+use crate::upstream::Upstream;
+use crate::upstream::answer::UpstreamBody;
+use crate::upstream::patience::Limits;
+use crate::upstream::request::{Parcel, RequestBody};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SERVER, UPGRADE, USER_AGENT};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use rand::RngExt as _;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// One request in so many is looked at for the synthetic stream.
+const SHAPE_EVERY: u64 = 16;
+/// Longest path remembered for the synthetic stream.
+const SHAPE_PATH: usize = 512;
+
+/// Serves one request, which is taken out of its place.
+pub async fn serve(
+    state: &State,
+    stats: &WorkerStats,
+    listener: usize,
+    peer: IpAddr,
+    request: &mut Option<Request<Incoming>>,
+) -> Response<AnswerBody> {
+    stats.downstream.requests.add(1);
+    let answer = match begin(state, stats, listener, peer, request) {
+        Err(error) => Err(error),
+        Ok(Step::Answer(answer)) => Ok(answer),
+        Ok(Step::Forward(mut way)) => {
+            let sent = way.upstream.send(&mut way.parcel, way.limits).await;
+            way.answered(sent)
+        }
+    };
+    let mut answer = answer.unwrap_or_else(|error| own_answer(error, stats));
+    if let Some(server) = &state.servers[listener] {
+        answer.headers_mut().insert(SERVER, server.clone());
+    }
+    answer
+}
+
+/// What a request's first stages come to. (Made once and used where it is made: its size costs nothing.)
+#[allow(clippy::large_enum_variant)]
+enum Step<'a> {
+    Answer(Response<AnswerBody>),
+    Forward(Way<'a>),
+}
+
+/// A request on its way: the copies, if any, have left.
+struct Way<'a> {
+    upstream: &'a Upstream,
+    parcel: Parcel,
+    limits: Limits,
+    copies: Option<Copies>,
+    route: &'a Route,
+}
+
+impl Way<'_> {
+    fn answered(mut self, sent: Result<Response<UpstreamBody>, ProxyError>) -> Result<Response<AnswerBody>, ProxyError> {
+        if let Some(copies) = &mut self.copies {
+            copies.answered(sent.as_ref().map_or_else(|e| e.status(), Response::status));
+        }
+        let mut answer = sent?.map(AnswerBody::upstream);
+        *answer.version_mut() = Version::HTTP_11;
+        headers::strip_hop_by_hop(answer.headers_mut());
+        headers::apply(&self.route.response_headers, answer.headers_mut());
+        Ok(answer)
+    }
+}
+
+/// Arrive, route, prepare, copy.
+fn begin<'a>(
+    state: &'a State,
+    stats: &WorkerStats,
+    listener: usize,
+    peer: IpAddr,
+    request: &mut Option<Request<Incoming>>,
+) -> Result<Step<'a>, ProxyError> {
+    let arrived = Instant::now();
+    let manager = &state.config.listeners[listener].http;
+    let (mut head, body) = request.take().ok_or(ProxyError::Invalid("no request"))?.into_parts();
+    let host = admit(&mut head)?;
+    let host_text = host.to_str().unwrap_or_default();
+    let route = router::find(&manager.routes, &head, host_text).ok_or(ProxyError::NoRoute)?;
+    if stats.downstream.requests.get() % SHAPE_EVERY == 1 {
+        remember(stats, &head, host_text);
+    }
+    let to = match &route.action {
+        RouteAction::Direct { status, body } => return Ok(Step::Answer(direct(*status, body, route))),
+        RouteAction::Forward(to) => to,
+    };
+    let client = headers::client(manager, &head.headers, peer);
+    prepare(manager, route, to, &mut head, host, peer)?;
+    let cluster = choose(&to.clusters);
+    let probe = is_probe(&head);
+    let upstream = if probe { &state.probes[cluster] } else { &state.upstreams[cluster] };
+    let mut copies = if probe { None } else { mirror::start(mirrors(state, to, cluster), &head, &body, client) };
+    let body = RequestBody::client(body, &upstream.stats, copies.as_mut().and_then(|c| c.tee.take()));
+    let limits = Limits { arrived, timeout: to.timeout, idle: manager.stream_idle_timeout, upload: manager.request_timeout };
+    Ok(Step::Forward(Way { upstream, parcel: Some(Request::from_parts(head, body)), limits, copies, route }))
+}
+
+fn direct(status: StatusCode, body: &Bytes, route: &Route) -> Response<AnswerBody> {
+    let mut answer = Response::new(AnswerBody::own(body.clone()));
+    *answer.status_mut() = status;
+    headers::apply(&route.response_headers, answer.headers_mut());
+    answer
+}
+
+/// Refuses what is not served here; the host of what is.
+fn admit(head: &mut Parts) -> Result<HeaderValue, ProxyError> {
+    if head.method == Method::CONNECT {
+        return Err(ProxyError::Connecting);
+    }
+    // An offer of HTTP/2 over HTTP/1.1 may be passed over (RFC 9113, section 3.1); another protocol may not.
+    if head.headers.get(UPGRADE).is_some_and(|u| !u.as_bytes().eq_ignore_ascii_case(b"h2c")) {
+        return Err(ProxyError::Upgrade);
+    }
+    if head.version == Version::HTTP_2 {
+        join_cookies(head);
+    }
+    let host = match head.uri.authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => head.headers.get(HOST).cloned(),
+    };
+    // HTTP/1.0 knows requests without a host.
+    let host = host.or_else(|| (head.version < Version::HTTP_11).then_some(HeaderValue::from_static("")));
+    host.ok_or(ProxyError::Invalid("missing host"))
+}
+
+/// HTTP/2 may bring a cookie in crumbs; they are joined on the way (RFC 9113, section 8.2.3).
+fn join_cookies(head: &mut Parts) {
+    if head.headers.get_all(COOKIE).iter().nth(1).is_some() {
+        let crumbs: Vec<_> = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+            head.headers.insert(COOKIE, whole);
+        }
+    }
+}
+
+/// The request as it goes upstream.
+fn prepare(
+    manager: &HttpManager,
+    route: &Route,
+    to: &Forward,
+    head: &mut Parts,
+    host: HeaderValue,
+    peer: IpAddr,
+) -> Result<(), ProxyError> {
+    if let Some(rewrite) = &to.prefix_rewrite {
+        let path = router::rewrite(&route.path, rewrite, path_and_query(head));
+        head.uri = path.parse().map_err(|_| ProxyError::Invalid("the path cannot be rewritten"))?;
+    } else if head.uri.authority().is_some() {
+        head.uri = head.uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+    }
+    let absolute = head.version == Version::HTTP_2 || to.host_rewrite.is_some() || head.headers.get(HOST) != Some(&host);
+    head.version = Version::HTTP_11;
+    headers::strip_hop_by_hop(&mut head.headers);
+    headers::forward(manager, &mut head.headers, peer);
+    headers::apply(&route.request_headers, &mut head.headers);
+    if absolute {
+        head.headers.insert(HOST, to.host_rewrite.clone().unwrap_or(host));
+    }
+    Ok(())
+}
+
+/// A cluster's own policies stand before the route's.
+fn mirrors<'a>(state: &'a State, to: &Forward, cluster: usize) -> &'a [Rc<Mirror>] {
+    let own = &state.cluster_mirrors[cluster];
+    if own.is_empty() { state.route_mirrors(to) } else { own }
+}
+
+/// By weight, with a random number of its own.
+fn choose(clusters: &[(usize, u32)]) -> usize {
+    if let [(only, _)] = clusters {
+        return *only;
+    }
+    let total: u64 = clusters.iter().map(|c| u64::from(c.1)).sum();
+    let mut draw = rand::rng().random_range(0..total.max(1));
+    for (cluster, weight) in clusters {
+        match draw.checked_sub(u64::from(*weight)) {
+            Some(rest) => draw = rest,
+            None => return *cluster,
+        }
+    }
+    clusters.last().map_or(0, |c| c.0)
+}
+
+fn path_and_query(head: &Parts) -> &str {
+    head.uri.path_and_query().map_or("/", |p| p.as_str())
+}
+
+/// The kubelet's probes are neither copied nor counted.
+fn is_probe(head: &Parts) -> bool {
+    head.headers.get(USER_AGENT).is_some_and(|a| a.as_bytes().starts_with(b"kube-probe/"))
+}
+
+/// Remembers the request's shape for the synthetic stream: safe methods only, nothing that came with credentials, query values left out.
+fn remember(stats: &WorkerStats, head: &Parts, host: &str) {
+    let safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if !safe || is_probe(head) || head.headers.contains_key(AUTHORIZATION) || head.headers.contains_key(mirror::MARK) {
+        return;
+    }
+    let mut path = head.uri.path().to_owned();
+    for (nth, pair) in head.uri.query().into_iter().flat_map(|q| q.split('&')).enumerate() {
+        path.push(if nth == 0 { '?' } else { '&' });
+        path.push_str(&pair[..pair.find('=').map_or(pair.len(), |at| at + 1)]);
+    }
+    if path.len() <= SHAPE_PATH {
+        stats.remember(head.method.as_str(), host, &path);
+    }
+}
+
+fn own_answer(error: ProxyError, stats: &WorkerStats) -> Response<AnswerBody> {
+    if error.is_refusal() {
+        stats.downstream.refused.add(error.reason());
+    }
+    let mut answer = Response::new(AnswerBody::own(error.to_string()));
+    *answer.status_mut() = error.status();
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    answer
+}
+
+/// Answer when the listener is gone.
+pub fn gone() -> Response<AnswerBody> {
+    let mut answer = Response::new(AnswerBody::own("the listener was removed"));
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    answer
+}

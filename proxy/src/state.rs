@@ -1,0 +1,105 @@
+//! A configuration as one worker serves it: upstreams, mirrors, prepared header values. Built anew at every reload; requests under way finish on
+//! the one they began with.
+
+use crate::config::model::{Config, Endpoint, Forward, MirrorPolicy, RouteAction};
+use crate::mirror::Mirror;
+use crate::mirror::sample::Fraction;
+use crate::runtime::Overrides;
+use crate::stats::WorkerStats;
+use crate::upstream::Upstream;
+use http::HeaderValue;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Endpoints by cluster name, as discovery knows them now.
+pub type Endpoints = BTreeMap<String, Vec<Endpoint>>;
+
+/// What a worker serves.
+#[derive(Debug)]
+pub struct State {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// By cluster index.
+    pub upstreams: Vec<Rc<Upstream>>,
+    /// The same endpoints, with numbers that nobody reads: for probes.
+    pub probes: Vec<Rc<Upstream>>,
+    /// A cluster's own mirrors, by cluster index.
+    pub cluster_mirrors: Vec<Vec<Rc<Mirror>>>,
+    /// `server` header by listener.
+    pub servers: Vec<Option<HeaderValue>>,
+    mirrors: HashMap<*const MirrorPolicy, Rc<[Rc<Mirror>]>>,
+    fractions: BTreeMap<String, (String, Rc<Fraction>)>,
+}
+
+impl State {
+    /// Prepares a configuration.
+    pub fn new(config: Arc<Config>, endpoints: &Endpoints, overrides: &Overrides, stats: &WorkerStats) -> Self {
+        let known = |name: &str| endpoints.get(name).map(Vec::as_slice).unwrap_or_default();
+        let upstreams: Vec<_> =
+            config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), stats.cluster(&c.name), known(&c.name)))).collect();
+        let probes = config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), Rc::default(), known(&c.name)))).collect();
+        let servers = config.listeners.iter().map(|l| HeaderValue::from_str(&l.http.server_name).ok()).collect();
+        let mut state = Self {
+            upstreams,
+            probes,
+            cluster_mirrors: Vec::new(),
+            servers,
+            mirrors: HashMap::new(),
+            fractions: BTreeMap::new(),
+            config: config.clone(),
+        };
+        state.cluster_mirrors = config.clusters.iter().map(|c| c.mirrors.iter().map(|p| state.mirror(p, stats)).collect()).collect();
+        for forward in forwards(&config) {
+            let list: Rc<[_]> = forward.mirrors.iter().map(|p| state.mirror(p, stats)).collect();
+            if let Some(first) = forward.mirrors.first() {
+                state.mirrors.insert(Arc::as_ptr(first), list);
+            }
+        }
+        state.override_fractions(overrides);
+        state
+    }
+
+    fn mirror(&mut self, policy: &Arc<MirrorPolicy>, stats: &WorkerStats) -> Rc<Mirror> {
+        let key = policy.runtime_key.clone().unwrap_or_default();
+        let fresh = || (key, Rc::new(Fraction::new(policy.fraction, &policy.name)));
+        let fraction = self.fractions.entry(policy.name.clone()).or_insert_with(fresh).1.clone();
+        Rc::new(Mirror::new(policy.clone(), self.upstreams[policy.cluster].clone(), stats.mirror(&policy.name), fraction))
+    }
+
+    /// Mirrors of a route.
+    pub fn route_mirrors(&self, to: &Forward) -> &[Rc<Mirror>] {
+        match to.mirrors.first() {
+            None => &[],
+            Some(first) => self.mirrors.get(&Arc::as_ptr(first)).map_or(&[], |m| m),
+        }
+    }
+
+    /// Applies run-time fractions.
+    pub fn override_fractions(&self, overrides: &Overrides) {
+        for (key, fraction) in self.fractions.values() {
+            fraction.set(overrides.fraction(key));
+        }
+    }
+
+    /// New endpoints of a cluster.
+    pub fn set_endpoints(&self, cluster: &str, endpoints: &[Endpoint]) {
+        let both = self.upstreams.iter().chain(&self.probes).filter(|u| u.cluster.name == cluster);
+        both.for_each(|u| u.set_endpoints(endpoints));
+    }
+}
+
+/// Every proxying action of a configuration.
+pub fn forwards(config: &Config) -> impl Iterator<Item = &Forward> {
+    let routes = config.listeners.iter().flat_map(|l| &l.http.routes.virtual_hosts).flat_map(|v| &v.routes);
+    routes.filter_map(|r| match &r.action {
+        RouteAction::Forward(to) => Some(to),
+        RouteAction::Direct { .. } => None,
+    })
+}
+
+/// Every mirror policy of a configuration, each name once.
+pub fn policies(config: &Config) -> BTreeMap<String, Arc<MirrorPolicy>> {
+    let all = forwards(config).flat_map(|f| &f.mirrors).chain(config.clusters.iter().flat_map(|c| &c.mirrors));
+    all.map(|p| (p.name.clone(), p.clone())).collect()
+}

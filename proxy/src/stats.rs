@@ -1,0 +1,198 @@
+//! Counters and histograms of one worker. Everything here belongs to one thread: plain cells, no locks, no atomics.
+//!
+//! Kept by name, so that numbers outlive a reload of configuration. [`WorkerStats::fill`] adds a worker's numbers to a snapshot; it runs between
+//! polls of the worker's tasks, which is why accounts close exactly in every snapshot.
+
+use foreshadow_snapshot::{ClusterRole, ClusterSnapshot, LatencyHistogram, MirrorSnapshot, RequestShape, Snapshot};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+/// Distinct request shapes remembered.
+const SHAPES: usize = 64;
+
+/// A counter of one thread.
+#[derive(Debug, Default)]
+pub struct Counter(Cell<u64>);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.set(self.0.get() + n);
+    }
+
+    /// Takes `n` off a gauge.
+    pub fn sub(&self, n: u64) {
+        self.0.set(self.0.get().saturating_sub(n));
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// Counts by reason; reasons are constants, so the set is bounded.
+#[derive(Debug, Default)]
+pub struct Reasons(RefCell<BTreeMap<&'static str, u64>>);
+
+impl Reasons {
+    /// Counts one.
+    pub fn add(&self, reason: &'static str) {
+        *self.0.borrow_mut().entry(reason).or_default() += 1;
+    }
+
+    fn add_to(&self, sum: &mut BTreeMap<String, u64>) {
+        for (reason, n) in self.0.borrow().iter() {
+            *sum.entry((*reason).to_owned()).or_default() += n;
+        }
+    }
+}
+
+/// Numbers of one upstream cluster.
+#[derive(Debug, Default)]
+pub struct ClusterStats {
+    /// Requests started.
+    pub requests: Counter,
+    /// Whole answers by status class.
+    pub responses: [Counter; 5],
+    /// Ended without a whole answer.
+    pub failures: Reasons,
+    /// Under way.
+    pub in_flight: Counter,
+    /// Arrival to end of answer.
+    pub total: RefCell<LatencyHistogram>,
+    /// Arrival to first byte of answer.
+    pub first_byte: RefCell<LatencyHistogram>,
+    /// Connection establishment.
+    pub connect: RefCell<LatencyHistogram>,
+    /// Body bytes to upstream.
+    pub bytes_sent: Counter,
+    /// Body bytes from upstream.
+    pub bytes_received: Counter,
+}
+
+/// Numbers of one mirror policy.
+#[derive(Debug, Default)]
+pub struct MirrorStats {
+    /// Requests the policy applied to.
+    pub eligible_requests: Counter,
+    /// Copy opportunities.
+    pub eligible: Counter,
+    /// Whole answers.
+    pub completed: Counter,
+    /// Waiting or under way.
+    pub in_flight: Counter,
+    /// Not made or not finished.
+    pub dropped: Reasons,
+    /// Body bytes held.
+    pub buffered: Counter,
+    /// Same status class on both sides.
+    pub status_match: Counter,
+    /// Different status classes.
+    pub status_mismatch: Counter,
+}
+
+/// Numbers of the downstream side.
+#[derive(Debug, Default)]
+pub struct DownstreamStats {
+    /// Requests received.
+    pub requests: Counter,
+    /// Connections open.
+    pub connections: Counter,
+    /// Connections accepted.
+    pub connections_total: Counter,
+    /// Refused before routing.
+    pub refused: Reasons,
+}
+
+/// All numbers of one worker.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    clusters: RefCell<BTreeMap<String, Rc<ClusterStats>>>,
+    mirrors: RefCell<BTreeMap<String, Rc<MirrorStats>>>,
+    /// Downstream side.
+    pub downstream: DownstreamStats,
+    shapes: RefCell<VecDeque<RequestShape>>,
+}
+
+impl WorkerStats {
+    /// Numbers of the cluster of this name, new or old.
+    pub fn cluster(&self, name: &str) -> Rc<ClusterStats> {
+        self.clusters.borrow_mut().entry(name.to_owned()).or_default().clone()
+    }
+
+    /// Numbers of the mirror policy of this name, new or old.
+    pub fn mirror(&self, name: &str) -> Rc<MirrorStats> {
+        self.mirrors.borrow_mut().entry(name.to_owned()).or_default().clone()
+    }
+
+    /// Remembers the shape of a request unless it is known.
+    pub fn remember(&self, method: &str, host: &str, path: &str) {
+        let mut shapes = self.shapes.borrow_mut();
+        if shapes.iter().any(|s| s.path == path && s.method == method && s.host == host) {
+            return;
+        }
+        shapes.truncate(SHAPES - 1);
+        shapes.push_front(RequestShape { method: method.to_owned(), path: path.to_owned(), host: host.to_owned() });
+    }
+
+    /// Adds this worker's numbers to `sum`. Clusters and mirrors that `sum` does not know (removed by a reload) are left out.
+    pub fn fill(&self, sum: &mut Snapshot) {
+        for cluster in &mut sum.clusters {
+            if let Some(stats) = self.clusters.borrow().get(&cluster.name) {
+                stats.fill(cluster);
+            }
+        }
+        for mirror in &mut sum.mirrors {
+            if let Some(stats) = self.mirrors.borrow().get(&mirror.policy) {
+                stats.fill(mirror);
+            }
+        }
+        let (down, mine) = (&mut sum.downstream, &self.downstream);
+        down.requests += mine.requests.get();
+        down.connections += mine.connections.get();
+        down.connections_total += mine.connections_total.get();
+        mine.refused.add_to(&mut down.refused);
+        for shape in self.shapes.borrow().iter() {
+            if sum.recent_requests.len() < SHAPES && !sum.recent_requests.contains(shape) {
+                sum.recent_requests.push(shape.clone());
+            }
+        }
+    }
+}
+
+impl ClusterStats {
+    fn fill(&self, sum: &mut ClusterSnapshot) {
+        sum.requests += self.requests.get();
+        for (sum, mine) in sum.responses.iter_mut().zip(&self.responses) {
+            *sum += mine.get();
+        }
+        self.failures.add_to(&mut sum.failures);
+        sum.in_flight += self.in_flight.get();
+        // One shape everywhere: adding cannot fail.
+        let _ = sum.total_us.add(&**self.total.borrow());
+        let _ = sum.first_byte_us.add(&**self.first_byte.borrow());
+        let _ = sum.connect_us.add(&**self.connect.borrow());
+        sum.bytes_sent += self.bytes_sent.get();
+        sum.bytes_received += self.bytes_received.get();
+    }
+}
+
+impl MirrorStats {
+    fn fill(&self, sum: &mut MirrorSnapshot) {
+        sum.eligible_requests += self.eligible_requests.get();
+        sum.eligible += self.eligible.get();
+        sum.completed += self.completed.get();
+        sum.in_flight += self.in_flight.get();
+        self.dropped.add_to(&mut sum.dropped);
+        sum.buffered_bytes += self.buffered.get();
+        sum.status_match += self.status_match.get();
+        sum.status_mismatch += self.status_mismatch.get();
+    }
+}
+
+/// Role of a cluster as the snapshot says it.
+pub fn role(mirror_only: bool) -> ClusterRole {
+    if mirror_only { ClusterRole::Mirror } else { ClusterRole::Production }
+}

@@ -1,0 +1,54 @@
+//! All metric names. They are an API: Envoy's where Envoy has them, ours beside them.
+
+/// Requests to a cluster. Label `envoy_cluster_name`.
+pub const UPSTREAM_RQ_TOTAL: &str = "envoy_cluster_upstream_rq_total";
+/// Answers by class. Labels `envoy_cluster_name`, `envoy_response_code_class`.
+pub const UPSTREAM_RQ_XX: &str = "envoy_cluster_upstream_rq_xx";
+/// Requests under way. Label `envoy_cluster_name`.
+pub const UPSTREAM_RQ_ACTIVE: &str = "envoy_cluster_upstream_rq_active";
+/// Time to the end of the answer, milliseconds, histogram. Label `envoy_cluster_name`.
+pub const UPSTREAM_RQ_TIME: &str = "envoy_cluster_upstream_rq_time";
+/// Time to connect, milliseconds, histogram. Label `envoy_cluster_name`.
+pub const UPSTREAM_CX_CONNECT_MS: &str = "envoy_cluster_upstream_cx_connect_ms";
+/// Endpoints in rotation. Label `envoy_cluster_name`.
+pub const MEMBERSHIP_HEALTHY: &str = "envoy_cluster_membership_healthy";
+/// Body bytes sent. Label `envoy_cluster_name`.
+pub const UPSTREAM_TX_BYTES: &str = "envoy_cluster_upstream_cx_tx_bytes_total";
+/// Body bytes received. Label `envoy_cluster_name`.
+pub const UPSTREAM_RX_BYTES: &str = "envoy_cluster_upstream_cx_rx_bytes_total";
+/// Requests received.
+pub const DOWNSTREAM_RQ_TOTAL: &str = "envoy_http_downstream_rq_total";
+/// Client connections open.
+pub const DOWNSTREAM_CX_ACTIVE: &str = "envoy_http_downstream_cx_active";
+/// Client connections accepted.
+pub const DOWNSTREAM_CX_TOTAL: &str = "envoy_http_downstream_cx_total";
+/// 1 when serving.
+pub const SERVER_LIVE: &str = "envoy_server_live";
+/// Time to the first byte of the answer, milliseconds, histogram. Label `envoy_cluster_name`.
+pub const FIRST_BYTE_TIME: &str = "foreshadow_cluster_first_byte_time";
+/// Requests that ended without a whole answer. Labels `envoy_cluster_name`, `reason`.
+pub const UPSTREAM_FAILURES: &str = "foreshadow_cluster_failures_total";
+/// Requests refused before routing. Label `reason`.
+pub const REFUSED: &str = "foreshadow_downstream_refused_total";
+/// Requests that a mirror policy applied to. Label `policy`.
+pub const MIRROR_ELIGIBLE_REQUESTS: &str = "foreshadow_mirror_eligible_requests_total";
+/// Copy opportunities. Label `policy`.
+pub const MIRROR_ELIGIBLE: &str = "foreshadow_mirror_eligible_total";
+/// Copies answered whole. Label `policy`.
+pub const MIRROR_COMPLETED: &str = "foreshadow_mirror_completed_total";
+/// Copies waiting or under way. Label `policy`.
+pub const MIRROR_IN_FLIGHT: &str = "foreshadow_mirror_in_flight";
+/// Copies not made or not finished. Labels `policy`, `reason`.
+pub const MIRROR_DROPPED: &str = "foreshadow_mirror_dropped_total";
+/// Copies wished per eligible request. Label `policy`.
+pub const MIRROR_FRACTION: &str = "foreshadow_mirror_fraction";
+/// Body bytes held for copies. Label `policy`.
+pub const MIRROR_BUFFERED: &str = "foreshadow_mirror_buffered_bytes";
+/// Pairs compared. Labels `policy`, `status` (`match`, `mismatch`).
+pub const MIRROR_PAIRS: &str = "foreshadow_mirror_pairs_total";
+/// Reloads. Label `outcome` (`applied`, `refused`).
+pub const RELOADS: &str = "foreshadow_config_reloads_total";
+/// 1 when the last reload was refused and the configuration before it serves.
+pub const RELOAD_REFUSED: &str = "foreshadow_config_last_reload_refused";
+/// Generation of the configuration in force.
+pub const GENERATION: &str = "foreshadow_config_generation";

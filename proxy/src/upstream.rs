@@ -1,0 +1,151 @@
+//! Upstream clusters of one worker: choose an endpoint, take or make a connection, send, give the connection back.
+//!
+//! HTTP/1.1 connections are polled by the request that uses them (see [`connection`]), so that a request costs no task and no wake-up of its
+//! own. A connection that cannot be established is tried on another endpoint: nothing was sent yet. Not here: what the request means, copies.
+
+pub mod answer;
+pub mod connection;
+pub mod endpoint;
+pub mod exchange;
+pub mod patience;
+pub mod request;
+pub mod slots;
+
+use crate::config::model::{Cluster, Endpoint, LbPolicy};
+use crate::error::ProxyError;
+use crate::stats::ClusterStats;
+use answer::{Flight, UpstreamBody};
+use endpoint::EndpointState;
+use exchange::Answer;
+use http::Response;
+use patience::{Limits, Patience};
+use rand::RngExt as _;
+use request::Parcel;
+use slots::Slots;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// Endpoints tried when a connection cannot be established.
+const CONNECT_TRIES: usize = 3;
+
+/// A cluster as one worker uses it.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its configuration.
+    pub cluster: Arc<Cluster>,
+    /// Its numbers.
+    pub stats: Rc<ClusterStats>,
+    endpoints: RefCell<Vec<Rc<EndpointState>>>,
+    next: Cell<usize>,
+    active: Rc<Cell<u32>>,
+    slots: Rc<Slots>,
+}
+
+impl Upstream {
+    /// A cluster with its first endpoints.
+    pub fn new(cluster: Arc<Cluster>, stats: Rc<ClusterStats>, endpoints: &[Endpoint]) -> Self {
+        let slots = Slots::new(cluster.breaker.max_connections);
+        let it = Self { cluster, stats, endpoints: RefCell::default(), next: Cell::new(0), active: Rc::default(), slots };
+        it.set_endpoints(endpoints);
+        it
+    }
+
+    /// Replaces the endpoints; connections to those that stay are kept.
+    pub fn set_endpoints(&self, endpoints: &[Endpoint]) {
+        let mut now = self.endpoints.borrow_mut();
+        let known = std::mem::take(&mut *now);
+        for endpoint in endpoints.iter().filter(|e| e.healthy) {
+            let old = known.iter().find(|k| k.address == endpoint.address);
+            let state = old.cloned().unwrap_or_else(|| Rc::new(EndpointState::new(endpoint.address)));
+            state.weight.set(endpoint.weight.max(1));
+            now.push(state);
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer; the limits hold for the whole answer.
+    ///
+    /// # Errors
+    /// When there is no endpoint, no connection, a threshold or a limit is reached, or the connection breaks.
+    pub async fn send(&self, parcel: &mut Parcel, limits: Limits) -> Result<Response<UpstreamBody>, ProxyError> {
+        self.stats.requests.add(1);
+        let mut flight = Flight::start(&self.stats, &self.active, limits.arrived);
+        if self.active.get() > self.cluster.breaker.max_requests {
+            return Err(flight.fail(ProxyError::Overflow));
+        }
+        let mut patience = Patience::new(limits, parcel.as_ref().and_then(|r| r.body().upload()));
+        let sent = {
+            let mut sending = pin!(self.try_endpoints(parcel, &mut flight));
+            poll_fn(|cx| match sending.as_mut().poll(cx) {
+                Poll::Pending => patience.poll(cx).map(Err),
+                ready => ready,
+            })
+            .await
+        };
+        match sent {
+            Ok(answer) => Ok(flight.answered(answer, patience)),
+            Err(why) => Err(flight.fail(why)),
+        }
+    }
+
+    async fn try_endpoints(&self, parcel: &mut Parcel, flight: &mut Flight) -> Result<Answer, ProxyError> {
+        if !self.cluster.http2 {
+            let slot = match self.slots.try_take() {
+                Some(slot) => slot,
+                None => self.slots.wait(self.cluster.breaker.max_pending_requests).await?,
+            };
+            flight.hold(slot);
+        }
+        let mut error = ProxyError::NoHealthyUpstream;
+        let mut tried = None;
+        for _ in 0..CONNECT_TRIES {
+            let Some(endpoint) = self.pick(tried) else { break };
+            flight.towards(&endpoint);
+            tried = Some(endpoint.address);
+            match exchange::send(&endpoint, &self.cluster, &self.stats, parcel).await {
+                Err(why) if parcel.is_some() => error = why,
+                done => return done,
+            }
+        }
+        Err(error)
+    }
+
+    /// An endpoint by the cluster's policy; not the one tried before, if there is another.
+    fn pick(&self, not: Option<std::net::SocketAddr>) -> Option<Rc<EndpointState>> {
+        let endpoints = self.endpoints.borrow();
+        let n = endpoints.len();
+        if n == 0 {
+            return None;
+        }
+        let at = match self.cluster.lb {
+            LbPolicy::RoundRobin => self.turn(&endpoints),
+            LbPolicy::Random => rand::rng().random_range(0..n),
+            LbPolicy::LeastRequest => {
+                let (a, b) = (rand::rng().random_range(0..n), rand::rng().random_range(0..n));
+                if endpoints[b].active.get() < endpoints[a].active.get() { b } else { a }
+            }
+        };
+        if not != Some(endpoints[at].address) {
+            return Some(endpoints[at].clone());
+        }
+        // Trying the only one again at once would not help.
+        (n > 1).then(|| endpoints[(at + 1) % n].clone())
+    }
+
+    /// Weighted round robin: an endpoint has as many turns in a row as its weight.
+    fn turn(&self, endpoints: &[Rc<EndpointState>]) -> usize {
+        let total: usize = endpoints.iter().map(|e| e.weight.get() as usize).sum();
+        let mut turn = self.next.get() % total.max(1);
+        self.next.set(turn + 1);
+        for (i, endpoint) in endpoints.iter().enumerate() {
+            match turn.checked_sub(endpoint.weight.get() as usize) {
+                Some(rest) => turn = rest,
+                None => return i,
+            }
+        }
+        0
+    }
+}

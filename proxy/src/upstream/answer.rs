@@ -1,0 +1,184 @@
+//! The account of a request under way, and the body of its answer.
+//!
+//! [`Flight`] is opened when a request starts and closed exactly once: answered whole, failed for a reason, or abandoned by the client.
+//! [`UpstreamBody`] drives its HTTP/1.1 connection while it is read, gives it back when the answer ends, and closes the flight.
+
+use super::connection::H1;
+use super::endpoint::EndpointState;
+use super::exchange::Answer;
+use super::patience::Patience;
+use super::request::BoxError;
+use super::slots::Slot;
+use crate::error::ProxyError;
+use crate::stats::ClusterStats;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// The account of one request under way.
+#[derive(Debug)]
+pub struct Flight {
+    stats: Rc<ClusterStats>,
+    active: Rc<Cell<u32>>,
+    arrived: Instant,
+    endpoint: Option<Rc<EndpointState>>,
+    slot: Option<Slot>,
+    status: StatusCode,
+    over: bool,
+}
+
+impl Flight {
+    /// Opens the account.
+    pub fn start(stats: &Rc<ClusterStats>, active: &Rc<Cell<u32>>, arrived: Instant) -> Self {
+        stats.in_flight.add(1);
+        active.set(active.get() + 1);
+        Self { stats: stats.clone(), active: active.clone(), arrived, endpoint: None, slot: None, status: StatusCode::OK, over: false }
+    }
+
+    /// Holds a connection's place until the end.
+    pub fn hold(&mut self, slot: Slot) {
+        self.slot = Some(slot);
+    }
+
+    /// Moves the request to an endpoint.
+    pub fn towards(&mut self, endpoint: &Rc<EndpointState>) {
+        if let Some(before) = self.endpoint.take() {
+            before.active.set(before.active.get() - 1);
+        }
+        endpoint.active.set(endpoint.active.get() + 1);
+        self.endpoint = Some(endpoint.clone());
+    }
+
+    /// Closes it as failed; hands the error through.
+    pub fn fail(mut self, why: ProxyError) -> ProxyError {
+        self.close(|stats| stats.failures.add(why.reason()));
+        why
+    }
+
+    /// The head of the answer is here; the account stays open until the body ends.
+    pub fn answered(mut self, answer: Answer, patience: Patience) -> Response<UpstreamBody> {
+        let (head, inner) = answer.response.into_parts();
+        self.status = head.status;
+        let us = self.arrived.elapsed().as_micros() as u64;
+        if head.status.as_u16() < 500 {
+            self.stats.first_byte.borrow_mut().record_us(us);
+        }
+        let ended = inner.is_end_stream();
+        let mut body = UpstreamBody { inner, connection: answer.connection, flight: self, patience };
+        if ended {
+            body.end();
+        }
+        Response::from_parts(head, body)
+    }
+
+    fn close(&mut self, count: impl FnOnce(&ClusterStats)) {
+        if self.over {
+            return;
+        }
+        self.over = true;
+        self.stats.in_flight.sub(1);
+        self.active.set(self.active.get() - 1);
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.active.set(endpoint.active.get() - 1);
+        }
+        self.slot = None;
+        count(&self.stats);
+    }
+
+    fn done(&mut self) {
+        let (status, us) = (self.status.as_u16(), self.arrived.elapsed().as_micros() as u64);
+        self.close(|stats| {
+            stats.responses[usize::from(status / 100).clamp(1, 5) - 1].add(1);
+            if status < 500 {
+                stats.total.borrow_mut().record_us(us);
+            }
+        });
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.close(|stats| stats.failures.add("client_cancelled"));
+    }
+}
+
+/// Body of an answer from upstream.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    inner: Incoming,
+    connection: Option<H1>,
+    flight: Flight,
+    patience: Patience,
+}
+
+impl UpstreamBody {
+    /// The answer ended: keeps the connection, if it can take another request, and closes the account.
+    fn end(&mut self) {
+        let reusable = self.connection.take().and_then(|mut c| c.is_reusable().then_some(c));
+        if let (Some(connection), Some(endpoint)) = (reusable, &self.flight.endpoint) {
+            endpoint.keep(connection);
+        }
+        self.flight.done();
+    }
+
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(connection) = &mut self.connection else { return Pin::new(&mut self.inner).poll_frame(cx) };
+        let first = connection.take_frame(&mut self.inner);
+        if first.is_ready() {
+            return first;
+        }
+        connection.drive(cx);
+        connection.take_frame(&mut self.inner)
+    }
+
+    fn fail(&mut self, why: ProxyError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.flight.close(|stats| stats.failures.add(why.reason()));
+        Poll::Ready(Some(Err(why.into())))
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let it = self.get_mut();
+        if it.flight.over {
+            return Poll::Ready(None);
+        }
+        match it.poll_inner(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                it.flight.stats.bytes_received.add(frame.data_ref().map_or(0, |d| d.len() as u64));
+                it.patience.moved();
+                // hyper may never poll again once the announced length has passed.
+                if it.inner.is_end_stream() {
+                    it.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                it.end();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => it.fail(ProxyError::reset(&error)),
+            Poll::Pending => match it.patience.poll(cx) {
+                Poll::Ready(why) => it.fail(why),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.flight.over || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.flight.over { SizeHint::with_exact(0) } else { self.inner.size_hint() }
+    }
+}

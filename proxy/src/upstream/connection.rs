@@ -1,0 +1,191 @@
+//! Connections to an endpoint, and how they are made.
+//!
+//! HTTP/1.1: `SendRequest` and `Connection` stay together and are polled by the request's own future, then by its answer's body: no task, no wake-up
+//! between tasks. HTTP/2: one connection per endpoint and worker, driven by a local task.
+
+use super::request::{Parcel, RequestBody};
+use crate::error::ProxyError;
+use crate::executor::LocalExecutor;
+use crate::stats::ClusterStats;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::TokioIo;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+/// Receive windows of HTTP/2 streams and connections: large enough for bodies at full speed over a millisecond or two.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// An HTTP/1.1 connection with its driver.
+pub struct H1 {
+    send: http1::SendRequest<RequestBody>,
+    driver: Pin<Box<http1::Connection<TokioIo<TcpStream>, RequestBody>>>,
+    bell: Arc<Bell>,
+    /// Rings the bell.
+    waker: Waker,
+    over: bool,
+}
+
+/// Wakes the task that uses a connection. The parts of a connection signal each other by waking, too; since one task drives them all, one after
+/// the other, such signals would only poll it once more for nothing. So the bell is muted while the other end of a channel is served.
+#[derive(Debug, Default)]
+struct Bell {
+    task: Mutex<Option<Waker>>,
+    muted: AtomicBool,
+}
+
+impl Bell {
+    fn rings_for(&self, task: &Waker) {
+        let mut mine = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if !mine.as_ref().is_some_and(|w| w.will_wake(task)) {
+            *mine = Some(task.clone());
+        }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.muted.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            task.wake_by_ref();
+        }
+    }
+}
+
+/// A handle to an HTTP/2 connection.
+pub type H2 = http2::SendRequest<RequestBody>;
+
+impl std::fmt::Debug for H1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("H1").field("over", &self.over).finish()
+    }
+}
+
+impl H1 {
+    /// Drives the connection: reads and writes what can be.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        self.bell.rings_for(cx.waker());
+        if !self.over && self.driver.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready() {
+            self.over = true;
+        }
+    }
+
+    /// Takes the next frame of an answer's body that the connection has read, without being called again for having taken it.
+    pub fn take_frame(&mut self, body: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.bell.muted.store(true, Ordering::Relaxed);
+        let frame = Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        self.bell.muted.store(false, Ordering::Relaxed);
+        frame
+    }
+
+    /// Drives it once and tells whether it can take another request. Nobody is to be woken by an idle connection, not even by the next
+    /// request that is given to it: that request drives it anyway.
+    pub fn is_reusable(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        !self.over && self.send.is_ready()
+    }
+
+    /// Sends the request and drives the connection until the head of the answer is there.
+    ///
+    /// # Errors
+    /// When the connection breaks; a request that was not touched is put back.
+    pub async fn send(&mut self, parcel: &mut Parcel) -> Result<Response<Incoming>, ProxyError> {
+        let Some(request) = parcel.take() else { return Err(ProxyError::Reset("nothing to send")) };
+        let Self { send, driver, bell, waker, over } = self;
+        bell.muted.store(true, Ordering::Relaxed);
+        let mut answer = pin!(send.try_send_request(request));
+        bell.muted.store(false, Ordering::Relaxed);
+        poll_fn(|cx| {
+            bell.rings_for(cx.waker());
+            if !*over && driver.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
+                *over = true;
+            }
+            // Becomes ready in the connection's own poll only.
+            answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        })
+        .await
+        .map_err(|error| put_back(error, parcel))
+    }
+}
+
+/// hyper's error; the request that it may carry goes back to where it came from.
+pub fn put_back(mut error: TrySendError<Request<RequestBody>>, parcel: &mut Parcel) -> ProxyError {
+    *parcel = error.take_message();
+    ProxyError::reset(error.error())
+}
+
+/// Makes an HTTP/1.1 connection within `patience`.
+///
+/// # Errors
+/// When it cannot be established.
+pub async fn connect_h1(address: SocketAddr, patience: Duration, stats: &ClusterStats) -> Result<H1, ProxyError> {
+    let io = connect(address, patience, stats).await?;
+    let (send, driver) = http1::Builder::new().handshake(io).await.map_err(|e| ProxyError::reset(&e))?;
+    let bell = Arc::<Bell>::default();
+    let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false };
+    // A new connection wants one poll before it takes a request.
+    poll_fn(|cx| {
+        fresh.drive(cx);
+        Poll::Ready(())
+    })
+    .await;
+    Ok(fresh)
+}
+
+/// Makes an HTTP/2 connection within `patience`.
+///
+/// # Errors
+/// When it cannot be established.
+pub async fn connect_h2(address: SocketAddr, patience: Duration, stats: &ClusterStats) -> Result<H2, ProxyError> {
+    let io = connect(address, patience, stats).await?;
+    let (send, driver) = http2::Builder::new(LocalExecutor)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .handshake(io)
+        .await
+        .map_err(|e| ProxyError::reset(&e))?;
+    tokio::task::spawn_local(async move {
+        // Its end is noticed by `is_closed`; its errors by the requests on it.
+        let _ = driver.await;
+    });
+    Ok(send)
+}
+
+async fn connect(address: SocketAddr, patience: Duration, stats: &ClusterStats) -> Result<TokioIo<TcpStream>, ProxyError> {
+    let begun = Instant::now();
+    let stream = match tokio::time::timeout(patience, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(ProxyError::Connect(why(&error))),
+        Err(_) => return Err(ProxyError::Connect("connection timeout")),
+    };
+    // Small requests are not to wait for an acknowledgement.
+    let _ = stream.set_nodelay(true);
+    stats.connect.borrow_mut().record_us(begun.elapsed().as_micros() as u64);
+    Ok(TokioIo::new(stream))
+}
+
+fn why(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => {
+            "remote connection failure, transport failure reason: delayed connect error: Connection refused"
+        }
+        std::io::ErrorKind::AddrNotAvailable => "local connection failure, transport failure reason: no local port is free",
+        _ => "remote connection failure",
+    }
+}

@@ -1,0 +1,106 @@
+//! One request to one endpoint: take or make a connection, send, wait for the head of the answer.
+//!
+//! A kept connection may close in the very moment it is used. A request that was not touched goes again on a new connection; so does, once, one
+//! without a body whose method may be repeated (RFC 9110, section 9.2.2).
+
+use super::connection::{H1, connect_h1, put_back};
+use super::endpoint::EndpointState;
+use super::request::{Parcel, RequestBody};
+use crate::config::model::Cluster;
+use crate::error::ProxyError;
+use crate::stats::ClusterStats;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use std::rc::Rc;
+
+/// An answer and the connection it comes from.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer.
+    pub response: Response<Incoming>,
+    /// Its connection, to be driven while the body is read; None for HTTP/2.
+    pub connection: Option<H1>,
+}
+
+/// Sends on a kept or a new connection.
+///
+/// # Errors
+/// When there is no connection or it breaks. The request is still in its place if it may go elsewhere.
+pub async fn send(
+    endpoint: &Rc<EndpointState>,
+    cluster: &Cluster,
+    stats: &ClusterStats,
+    parcel: &mut Parcel,
+) -> Result<Answer, ProxyError> {
+    if cluster.http2 {
+        return Box::pin(send_h2(endpoint, cluster, stats, parcel)).await;
+    }
+    if let Some(mut kept) = endpoint.take_idle() {
+        let mut spare = parcel.as_ref().and_then(spare);
+        match kept.send(parcel).await {
+            Ok(response) => return Ok(Answer { response, connection: Some(kept) }),
+            Err(ProxyError::Reset("protocol error")) => return Err(ProxyError::Reset("protocol error")),
+            Err(why) if parcel.is_none() && spare.is_none() => return Err(why),
+            // Closed in this very moment.
+            Err(_) => *parcel = parcel.take().or(spare.take()),
+        }
+    }
+    // Rare, and large: not to be part of every request's future.
+    Box::pin(send_fresh(endpoint, cluster, stats, parcel)).await
+}
+
+async fn send_fresh(endpoint: &EndpointState, cluster: &Cluster, stats: &ClusterStats, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
+    let mut fresh = connect_h1(endpoint.address, cluster.connect_timeout, stats).await?;
+    let response = fresh.send(parcel).await?;
+    Ok(Answer { response, connection: Some(fresh) })
+}
+
+/// The same request again, if it may be sent again.
+fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let repeatable =
+        matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE);
+    if !(repeatable && matches!(request.body(), RequestBody::Empty)) {
+        return None;
+    }
+    let mut spare = Request::new(RequestBody::Empty);
+    *spare.method_mut() = request.method().clone();
+    *spare.uri_mut() = request.uri().clone();
+    *spare.headers_mut() = request.headers().clone();
+    Some(spare)
+}
+
+async fn send_h2(endpoint: &EndpointState, cluster: &Cluster, stats: &ClusterStats, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
+    if let Some(request) = parcel {
+        set_authority(request);
+    }
+    for _ in 0..2 {
+        let mut handle = endpoint.h2(cluster.connect_timeout, stats).await?;
+        if handle.ready().await.is_err() {
+            endpoint.drop_h2();
+            continue;
+        }
+        let Some(request) = parcel.take() else { break };
+        match handle.try_send_request(request).await {
+            Ok(response) => return Ok(Answer { response, connection: None }),
+            Err(error) => {
+                let why = put_back(error, parcel);
+                if parcel.is_none() {
+                    return Err(why);
+                }
+            }
+        }
+    }
+    Err(ProxyError::Reset("connection termination"))
+}
+
+/// HTTP/2 carries the host in a pseudo header of its own, which hyper takes from the URI.
+fn set_authority(request: &mut Request<RequestBody>) {
+    if let Some(host) = request.headers_mut().remove(http::header::HOST) {
+        let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+        let authority = host.to_str().unwrap_or_default();
+        if let Ok(uri) = http::Uri::builder().scheme("http").authority(authority).path_and_query(path).build() {
+            *request.uri_mut() = uri;
+        }
+    }
+    *request.version_mut() = http::Version::HTTP_2;
+}

@@ -1,0 +1,194 @@
+//! The client connections of one worker: who is idle, who is slow, who has to go.
+//!
+//! Connections keep their own small account; a sweep every [`SWEEP`] looks through all of them, so that no request arms a timer for its connection.
+//! Called by the accept loops and the worker's shell. Promises: a connection told to finish answers what it has taken on.
+
+use crate::config::model::HttpManager;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// How often connections are looked through.
+pub const SWEEP: Duration = Duration::from_millis(250);
+
+/// What a connection is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Order {
+    /// Go on.
+    Stay,
+    /// Finish what is under way and close.
+    Finish,
+    /// Close at once.
+    Cut,
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Name of the listener it came by.
+    pub listener: Rc<str>,
+    idle: Option<Duration>,
+    head: Option<Duration>,
+    active: Cell<u32>,
+    served: Cell<u64>,
+    /// Bytes came that no request has accounted for yet: part of a head.
+    heard: Cell<bool>,
+    multiplexed: Cell<bool>,
+    order: Cell<Order>,
+    waker: RefCell<Option<Waker>>,
+    quiet_since: Cell<Instant>,
+    served_then: Cell<u64>,
+    heard_since: Cell<Option<Instant>>,
+}
+
+/// A request under way on a connection; over when dropped.
+#[derive(Debug)]
+pub struct Busy(Rc<Connection>);
+
+/// All connections of a worker.
+#[derive(Debug, Default)]
+pub struct Connections {
+    all: RefCell<HashMap<u64, Rc<Connection>>>,
+    next: Cell<u64>,
+    draining: Cell<bool>,
+}
+
+/// A place in [`Connections`]; given up when dropped.
+#[derive(Debug)]
+pub struct Registered {
+    connections: Rc<Connections>,
+    key: u64,
+}
+
+impl Connection {
+    /// A request begins; `multiplexed` says that it came over HTTP/2.
+    pub fn begin(self: &Rc<Self>, multiplexed: bool) -> Busy {
+        self.heard.set(false);
+        self.multiplexed.set(multiplexed);
+        self.served.set(self.served.get() + 1);
+        self.active.set(self.active.get() + 1);
+        Busy(self.clone())
+    }
+
+    /// Bytes arrived.
+    pub fn heard(&self) {
+        self.heard.set(true);
+    }
+
+    /// What it is to do now; its task is woken when that changes.
+    pub fn order(&self, waker: &Waker) -> Order {
+        let mut mine = self.waker.borrow_mut();
+        if !mine.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            *mine = Some(waker.clone());
+        }
+        self.order.get()
+    }
+
+    fn tell(&self, order: Order) {
+        if order > self.order.get() {
+            self.order.set(order);
+            if let Some(waker) = self.waker.borrow().as_ref() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn sweep(&self, now: Instant) {
+        if self.active.get() > 0 || self.served.get() != self.served_then.get() {
+            self.served_then.set(self.served.get());
+            self.quiet_since.set(now);
+            self.heard_since.set(None);
+            return;
+        }
+        if self.idle.is_some_and(|limit| now - self.quiet_since.get() >= limit) {
+            self.tell(Order::Finish);
+        }
+        if !self.heard.get() || self.multiplexed.get() {
+            self.heard_since.set(None);
+            return;
+        }
+        let since = self.heard_since.get().unwrap_or(now);
+        self.heard_since.set(Some(since));
+        if self.head.is_some_and(|limit| now - since >= limit) {
+            self.tell(Order::Cut);
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.heard.set(false);
+        self.0.active.set(self.0.active.get() - 1);
+    }
+}
+
+impl Connections {
+    /// A new connection.
+    pub fn register(self: &Rc<Self>, listener: Rc<str>, manager: &HttpManager) -> (Rc<Connection>, Registered) {
+        let connection = Rc::new(Connection {
+            listener,
+            idle: manager.idle_timeout,
+            head: manager.request_headers_timeout,
+            active: Cell::new(0),
+            served: Cell::new(0),
+            heard: Cell::new(false),
+            multiplexed: Cell::new(false),
+            order: Cell::new(Order::Stay),
+            waker: RefCell::default(),
+            quiet_since: Cell::new(Instant::now()),
+            served_then: Cell::new(0),
+            heard_since: Cell::new(None),
+        });
+        let key = self.next.replace(self.next.get() + 1);
+        self.all.borrow_mut().insert(key, connection.clone());
+        (connection, Registered { connections: self.clone(), key })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.borrow().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.borrow().is_empty()
+    }
+
+    /// Whether answers are to tell HTTP/1.1 clients to close.
+    pub fn draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Looks through all of them.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        self.all.borrow().values().for_each(|c| c.sweep(now));
+    }
+
+    /// HTTP/2 clients are told to go away at once. HTTP/1.1 has no such word: its clients are told with their next answer, since a connection
+    /// that closes while a request is on its way loses it.
+    pub fn begin_drain(&self) {
+        if self.draining.replace(true) {
+            return;
+        }
+        self.all.borrow().values().filter(|c| c.multiplexed.get()).for_each(|c| c.tell(Order::Finish));
+    }
+
+    /// Whoever is still there finishes what is under way, and closes.
+    pub fn finish_all(&self) {
+        self.finish(|_| true);
+    }
+
+    /// Connections of listeners that are no more.
+    pub fn finish(&self, which: impl Fn(&Connection) -> bool) {
+        self.all.borrow().values().filter(|c| which(c)).for_each(|c| c.tell(Order::Finish));
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.connections.all.borrow_mut().remove(&self.key);
+    }
+}

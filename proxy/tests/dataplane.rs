@@ -1,0 +1,19 @@
+//! The data plane from the outside: the real program, real sockets, applications and shadows made here.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "dataplane/backend.rs"]
+mod backend;
+#[path = "dataplane/client.rs"]
+mod client;
+#[path = "dataplane/failures.rs"]
+mod failures;
+#[path = "dataplane/forwarding.rs"]
+mod forwarding;
+#[path = "dataplane/lifecycle.rs"]
+mod lifecycle;
+#[path = "dataplane/mirroring.rs"]
+mod mirroring;
+#[path = "dataplane/program.rs"]
+mod program;
+#[path = "dataplane/sampling.rs"]
+mod sampling;

@@ -1,0 +1,4 @@
+//! The end-to-end suite: one binary, so that it links once.
+
+mod architecture;
+mod embedded;
