@@ -1,10 +1,12 @@
 //! From arguments to the end: load, validate or serve, drain.
 
 use crate::admin;
-use crate::args::{Args, Mode};
+use crate::args::{Args, Mode, Task};
 use crate::config::{self, Source};
 use crate::control::{Control, Life};
 use crate::discovery;
+use crate::init::error::InitError;
+use crate::init::{self, options};
 use crate::telemetry::log;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,6 +24,10 @@ pub enum Exit {
     Unavailable,
     /// 78: the configuration is wrong.
     Config,
+    /// 130: a second SIGINT cut the drain short.
+    Interrupted,
+    /// 143: a second SIGTERM cut the drain short.
+    Terminated,
 }
 
 impl From<Exit> for ExitCode {
@@ -31,12 +37,17 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 64,
             Exit::Unavailable => 69,
             Exit::Config => 78,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
         })
     }
 }
 
 /// Runs the program.
 pub fn run(args: Args) -> Exit {
+    if let Some(Task::Init(options)) = &args.command {
+        return redirect(options);
+    }
     if args.config_path.is_none() && args.config_yaml.is_none() {
         eprintln!("error: at least one of --config-path (-c) and --config-yaml is needed\n\nFor more information, try '--help'.");
         return Exit::Usage;
@@ -68,7 +79,7 @@ pub fn run(args: Args) -> Exit {
         }
     };
     match runtime.block_on(serve(&args, source, config, log)) {
-        Ok(()) => Exit::Ok,
+        Ok(exit) => exit,
         Err(why) => {
             eprintln!("error: {why}");
             Exit::Unavailable
@@ -76,7 +87,20 @@ pub fn run(args: Args) -> Exit {
     }
 }
 
-async fn serve(args: &Args, source: Source, config: config::model::Config, log: log::Handle) -> Result<(), String> {
+fn redirect(options: &options::Options) -> Exit {
+    match init::run(options) {
+        Ok(said) => {
+            print!("{said}");
+            Exit::Ok
+        }
+        Err(why) => {
+            eprintln!("error: {why}");
+            if matches!(why, InitError::Usage(_)) { Exit::Usage } else { Exit::Unavailable }
+        }
+    }
+}
+
+async fn serve(args: &Args, source: Source, config: config::model::Config, log: log::Handle) -> Result<Exit, String> {
     let workers = args.concurrency.filter(|n| *n > 0).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let proxy_id = args.service_node.clone().unwrap_or_else(|| format!("{}:{}", host_name(), std::process::id()));
     let admin_address = config.admin;
@@ -113,12 +137,16 @@ async fn serve(args: &Args, source: Source, config: config::model::Config, log: 
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::select! {
-        () = drained => tracing::info!("drained"),
-        _ = term.recv() => tracing::warn!("ended by a second signal"),
-        _ = int.recv() => tracing::warn!("ended by a second signal"),
+    let exit = tokio::select! {
+        () = drained => Exit::Ok,
+        _ = term.recv() => Exit::Terminated,
+        _ = int.recv() => Exit::Interrupted,
+    };
+    match exit {
+        Exit::Ok => tracing::info!("drained"),
+        _ => tracing::warn!("ended by a second signal"),
     }
-    Ok(())
+    Ok(exit)
 }
 
 fn host_name() -> String {

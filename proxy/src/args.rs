@@ -1,12 +1,16 @@
 //! The command line: Envoy's own flags where they mean something here, so that scripts written for Envoy run unchanged.
 
-use clap::{Parser, ValueEnum};
+use crate::init::options::Options;
+use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Sidecar proxy: Envoy-format configuration, bounded mirroring, latency histograms of both paths.
 #[derive(Debug, Parser)]
-#[command(name = "foreshadow-proxy", version, about, long_about = None)]
+#[command(name = "foreshadow-proxy", version, about, long_about = None, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// Something else than serving
+    #[command(subcommand)]
+    pub command: Option<Task>,
     /// Configuration file, YAML or JSON in Envoy's format
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config_path: Option<PathBuf>,
@@ -46,6 +50,13 @@ pub struct Args {
     /// Name of this proxy in its snapshots [default: host:pid]
     #[arg(long, value_name = "NAME")]
     pub service_node: Option<String>,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Redirect a network namespace's TCP connections to the proxy, or undo that
+    Init(Options),
 }
 
 /// What to do.

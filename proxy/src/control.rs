@@ -220,17 +220,18 @@ impl Inner {
     fn apply(&mut self, config: Arc<Config>) -> Result<(), String> {
         let mut sockets: Vec<Vec<(usize, TcpListener)>> = self.workers.iter().map(|_| Vec::new()).collect();
         let mut bound = BTreeMap::new();
-        for (index, listener) in config.listeners.iter().enumerate() {
+        for (index, listener) in config.listeners.iter().enumerate().filter(|(_, l)| l.bind) {
             if let Some(kept) = self.bound.get(&listener.name).filter(|b| b.0 == listener.address) {
                 bound.insert(listener.name.clone(), *kept);
                 continue;
             }
             let cannot = |why: String| format!("listener {} cannot listen on {}: {why}", listener.name, listener.address);
             let ours = self.bound.values().any(|b| b.1 == listener.address);
-            if !ours && listener::is_taken(listener.address) {
+            if !ours && listener::is_taken(listener.address, listener.ipv4_too) {
                 return Err(cannot("the address is in use or may not be bound".into()));
             }
-            let (address, made) = listener::bind(listener.address, self.workers.len()).map_err(|e| cannot(e.to_string()))?;
+            let (address, made) =
+                listener::bind(listener.address, listener.ipv4_too, self.workers.len()).map_err(|e| cannot(e.to_string()))?;
             made.into_iter().zip(&mut sockets).for_each(|(socket, of)| of.push((index, socket)));
             bound.insert(listener.name.clone(), (listener.address, address));
             tracing::info!(listener = listener.name, %address, "listening");
@@ -288,6 +289,7 @@ fn initial(cluster: &Cluster, old: &Endpoints) -> Vec<Endpoint> {
     match &cluster.discovery {
         Discovery::Static(endpoints) => endpoints.clone(),
         Discovery::EdsFile { initial, .. } => initial.clone(),
+        Discovery::OriginalDst(_) => Vec::new(),
         Discovery::StrictDns { .. } => old.get(&cluster.name).cloned().unwrap_or_default(),
     }
 }

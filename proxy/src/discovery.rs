@@ -71,7 +71,7 @@ pub async fn watch(control: Arc<Control>, config_file: Option<PathBuf>) {
         }
         for cluster in &control.config().clusters {
             match &cluster.discovery {
-                Discovery::Static(_) => {}
+                Discovery::Static(_) | Discovery::OriginalDst(_) => {}
                 // The first look at an endpoint file reads it: it may have changed since the configuration was loaded.
                 Discovery::EdsFile { path, service_name, .. } => {
                     if changed(&mut marks, &cluster.name, path) {

@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod error;
 pub mod executor;
 pub mod http;
+pub mod init;
 pub mod listener;
 pub mod mirror;
 pub mod router;

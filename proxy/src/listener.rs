@@ -1,5 +1,7 @@
 //! Listening sockets: one per worker and listener, sharing the port (SO_REUSEPORT), so that the kernel spreads connections.
 
+pub mod original;
+
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -7,35 +9,47 @@ use std::net::{SocketAddr, TcpListener};
 /// Pending connections the kernel holds.
 const BACKLOG: i32 = 1024;
 
-/// Binds `count` sockets to one address; port 0 takes a free port, the same for all.
+/// Binds `count` sockets to one address; port 0 takes a free port, the same for all. `ipv4_too` lets an IPv6 socket take IPv4 connections.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub fn bind(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    let first = bind_one(address)?;
+pub fn bind(address: SocketAddr, ipv4_too: bool, count: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+    let first = bind_one(address, ipv4_too)?;
     let bound = first.local_addr()?;
     let mut sockets = vec![first];
     while sockets.len() < count {
-        sockets.push(bind_one(bound)?);
+        sockets.push(bind_one(bound, ipv4_too)?);
     }
     Ok((bound, sockets))
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_one(address: SocketAddr, ipv4_too: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!ipv4_too)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
 /// Whether another process listens on the address already: with SO_REUSEPORT a second proxy of the same user would silently share its traffic.
-pub fn is_taken(address: SocketAddr) -> bool {
+pub fn is_taken(address: SocketAddr, ipv4_too: bool) -> bool {
     if address.port() == 0 {
         return false;
     }
     let plain = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
-    plain.and_then(|s| s.set_reuse_address(true).and_then(|()| s.bind(&address.into())).and_then(|()| s.listen(1))).is_err()
+    plain
+        .and_then(|s| {
+            s.set_reuse_address(true)?;
+            if address.is_ipv6() {
+                s.set_only_v6(!ipv4_too)?;
+            }
+            s.bind(&address.into())?;
+            s.listen(1)
+        })
+        .is_err()
 }

@@ -1,7 +1,7 @@
 //! A configuration as one worker serves it: upstreams, mirrors, prepared header values. Built anew at every reload; requests under way finish on
 //! the one they began with.
 
-use crate::config::model::{Config, Endpoint, Forward, MirrorPolicy, RouteAction};
+use crate::config::model::{Config, Discovery, Endpoint, Forward, MirrorPolicy, RouteAction};
 use crate::mirror::Mirror;
 use crate::mirror::sample::Fraction;
 use crate::runtime::Overrides;
@@ -28,6 +28,8 @@ pub struct State {
     pub cluster_mirrors: Vec<Vec<Rc<Mirror>>>,
     /// `server` header by listener.
     pub servers: Vec<Option<HeaderValue>>,
+    /// Whether any cluster asks where a connection wanted to go.
+    pub original_dst: bool,
     mirrors: HashMap<*const MirrorPolicy, Rc<[Rc<Mirror>]>>,
     fractions: BTreeMap<String, (String, Rc<Fraction>)>,
 }
@@ -45,6 +47,7 @@ impl State {
             probes,
             cluster_mirrors: Vec::new(),
             servers,
+            original_dst: config.clusters.iter().any(|c| matches!(c.discovery, Discovery::OriginalDst(_))),
             mirrors: HashMap::new(),
             fractions: BTreeMap::new(),
             config: config.clone(),
@@ -80,6 +83,11 @@ impl State {
         for (key, fraction) in self.fractions.values() {
             fraction.set(overrides.fraction(key));
         }
+    }
+
+    /// Looks after what only time changes.
+    pub fn sweep(&self) {
+        self.upstreams.iter().chain(&self.probes).for_each(|u| u.sweep());
     }
 
     /// New endpoints of a cluster.

@@ -7,17 +7,19 @@ pub mod answer;
 pub mod connection;
 pub mod endpoint;
 pub mod exchange;
+pub mod original;
 pub mod patience;
 pub mod request;
 pub mod slots;
 
-use crate::config::model::{Cluster, Endpoint, LbPolicy};
+use crate::config::model::{Cluster, Discovery, Endpoint, LbPolicy};
 use crate::error::ProxyError;
 use crate::stats::ClusterStats;
 use answer::{Flight, UpstreamBody};
 use endpoint::EndpointState;
 use exchange::Answer;
 use http::Response;
+use original::Destinations;
 use patience::{Limits, Patience};
 use rand::RngExt as _;
 use request::Parcel;
@@ -43,13 +45,19 @@ pub struct Upstream {
     next: Cell<usize>,
     active: Rc<Cell<u32>>,
     slots: Rc<Slots>,
+    /// Endpoints that requests bring themselves.
+    destinations: Option<Box<Destinations>>,
 }
 
 impl Upstream {
     /// A cluster with its first endpoints.
     pub fn new(cluster: Arc<Cluster>, stats: Rc<ClusterStats>, endpoints: &[Endpoint]) -> Self {
         let slots = Slots::new(cluster.breaker.max_connections);
-        let it = Self { cluster, stats, endpoints: RefCell::default(), next: Cell::new(0), active: Rc::default(), slots };
+        let destinations = match &cluster.discovery {
+            Discovery::OriginalDst(settings) => Some(Box::new(Destinations::new(settings))),
+            _ => None,
+        };
+        let it = Self { cluster, stats, endpoints: RefCell::default(), next: Cell::new(0), active: Rc::default(), slots, destinations };
         it.set_endpoints(endpoints);
         it
     }
@@ -63,6 +71,13 @@ impl Upstream {
             let state = old.cloned().unwrap_or_else(|| Rc::new(EndpointState::new(endpoint.address)));
             state.weight.set(endpoint.weight.max(1));
             now.push(state);
+        }
+    }
+
+    /// Forgets destinations that are not used any more.
+    pub fn sweep(&self) {
+        if let Some(destinations) = &self.destinations {
+            destinations.sweep();
         }
     }
 
@@ -102,7 +117,14 @@ impl Upstream {
         let mut error = ProxyError::NoHealthyUpstream;
         let mut tried = None;
         for _ in 0..CONNECT_TRIES {
-            let Some(endpoint) = self.pick(tried) else { break };
+            let endpoint = match &self.destinations {
+                Some(_) if tried.is_some() => break,
+                Some(destinations) => destinations.choose(parcel.as_ref())?,
+                None => match self.pick(tried) {
+                    Some(endpoint) => endpoint,
+                    None => break,
+                },
+            };
             flight.towards(&endpoint);
             tried = Some(endpoint.address);
             match exchange::send(&endpoint, &self.cluster, &self.stats, parcel).await {

@@ -120,7 +120,12 @@ impl Shell {
                     Some(order) => self.obey(order),
                     None => return,
                 },
-                _ = sweep.tick() => self.connections.sweep(),
+                _ = sweep.tick() => {
+                    self.connections.sweep();
+                    if let Some(state) = self.state.borrow().as_ref() {
+                        state.sweep();
+                    }
+                }
                 () = tokio::time::sleep(DRAIN_LOOK), if self.drain.is_some() => {}
             }
             if self.drained() {

@@ -9,10 +9,14 @@ mod client;
 mod failures;
 #[path = "dataplane/forwarding.rs"]
 mod forwarding;
+#[path = "dataplane/interception.rs"]
+mod interception;
 #[path = "dataplane/lifecycle.rs"]
 mod lifecycle;
 #[path = "dataplane/mirroring.rs"]
 mod mirroring;
+#[path = "dataplane/namespace.rs"]
+mod namespace;
 #[path = "dataplane/program.rs"]
 mod program;
 #[path = "dataplane/sampling.rs"]

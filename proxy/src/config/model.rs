@@ -29,6 +29,14 @@ pub struct Listener {
     pub name: String,
     /// Bind address.
     pub address: SocketAddr,
+    /// An IPv6 address takes IPv4 connections, too (`ipv4_compat`).
+    pub ipv4_too: bool,
+    /// False for a listener that only takes connections that another one hands over (`bind_to_port`).
+    pub bind: bool,
+    /// Ask the kernel where a redirected connection wanted to go (listener filter `original_dst`, or `use_original_dst`).
+    pub original_dst: bool,
+    /// Hand redirected connections over to the listener of their first destination (`use_original_dst`).
+    pub hand_over: bool,
     /// HTTP connection manager.
     pub http: HttpManager,
 }
@@ -348,6 +356,8 @@ pub enum Discovery {
         /// How often (default 5 s).
         refresh: Duration,
     },
+    /// Wherever the connection wanted to go before it was redirected.
+    OriginalDst(OriginalDst),
     /// A file with a ClusterLoadAssignment in a DiscoveryResponse, re-read when it changes.
     EdsFile {
         /// Path.
@@ -357,6 +367,17 @@ pub enum Discovery {
         /// What the file said when the configuration was loaded.
         initial: Vec<Endpoint>,
     },
+}
+
+/// Settings of clusters of type ORIGINAL_DST.
+#[derive(Debug, Clone)]
+pub struct OriginalDst {
+    /// A request header that names the destination (`address:port`) instead.
+    pub header: Option<http::HeaderName>,
+    /// Port to use instead of the destination's.
+    pub port: Option<u16>,
+    /// Destinations not used for this long are forgotten (default 5 s).
+    pub cleanup: Duration,
 }
 
 /// An upstream endpoint.

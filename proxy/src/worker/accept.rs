@@ -4,6 +4,7 @@ use super::connections::{Connection, Connections, Order};
 use crate::config::model::{Codec, HttpManager};
 use crate::executor::LocalExecutor;
 use crate::http::body::AnswerBody;
+use crate::listener::original::{self, OriginalDst};
 use crate::stack;
 use crate::state::State;
 use crate::stats::WorkerStats;
@@ -87,26 +88,45 @@ impl Accepting {
         }
         // Small answers are not to wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        let manager = &state.config.listeners[index].http;
-        let (connection, registered) = self.connections.register(self.name.clone(), manager);
+        let accepted_by = &state.config.listeners[index];
+        let wanted = if accepted_by.original_dst { original::destination(&stream) } else { None };
+        let handed_to = wanted.filter(|_| accepted_by.hand_over).and_then(|to| original::listener_for(&state.config, to));
+        let listener = &state.config.listeners[handed_to.unwrap_or(index)];
+        let manager = &listener.http;
+        let mut it = self.clone();
+        if handed_to.is_some() {
+            it.name = listener.name.as_str().into();
+        }
+        let (connection, registered) = self.connections.register(it.name.clone(), manager);
         let builder = builder(manager);
-        let it = self.clone();
         spawn_local(async move {
             let stats = it.stats.clone();
             stats.downstream.connections.add(1);
             stats.downstream.connections_total.add(1);
-            it.serve(builder, stream, peer.ip(), connection).await;
+            it.serve(builder, stream, peer.ip(), wanted, connection).await;
             stats.downstream.connections.sub(1);
             drop(registered);
         });
     }
 
-    async fn serve(self, builder: auto::Builder<LocalExecutor>, stream: TcpStream, peer: IpAddr, connection: Rc<Connection>) {
+    async fn serve(
+        self,
+        builder: auto::Builder<LocalExecutor>,
+        stream: TcpStream,
+        peer: IpAddr,
+        wanted: Option<SocketAddr>,
+        connection: Rc<Connection>,
+    ) {
         let io = TokioIo::new(Watched { stream, connection: connection.clone() });
-        let service = service_fn(|request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
             let (current, stats, connections) = (self.current(), self.stats.clone(), self.connections.clone());
             let multiplexed = request.version() == Version::HTTP_2;
             let busy = connection.begin(multiplexed);
+            if let (Some(to), Some((state, _))) = (wanted, &current)
+                && state.original_dst
+            {
+                request.extensions_mut().insert(OriginalDst(to));
+            }
             let mut request = Some(request);
             async move {
                 let mut answer = match current {

@@ -208,7 +208,8 @@ async fn a_drain_ends_in_time_and_a_second_signal_ends_it_at_once() {
         } else {
             eventually("it says so", || async { proxy.call("GET", "/ready").await == (503, "DRAINING\n".into()) }).await;
         }
-        proxy.ended().await;
+        let status = proxy.ended().await;
+        assert_eq!(status.code(), Some(if second { 143 } else { 0 }));
         assert!(begun.elapsed() < Duration::from_secs(10));
         assert!(waiting.await.unwrap());
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::clusters::Names;
-use super::{eds, endpoint, mirror, protocol};
+use super::{eds, endpoint, mirror, original, protocol};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
 use crate::config::model::{Breaker, Cluster, Discovery, LbPolicy};
@@ -13,12 +13,12 @@ use crate::config::raw::{self, parse};
 const CLUSTER: Schema = Schema {
     name: "envoy.config.cluster.v3.Cluster",
     fields: "name type eds_cluster_config connect_timeout lb_policy load_assignment circuit_breakers typed_extension_protocol_options \
-        http2_protocol_options dns_refresh_rate metadata",
+        http2_protocol_options dns_refresh_rate metadata cleanup_interval original_dst_lb_config",
     unsupported: "transport_socket_matches transport_socket_matcher alt_stat_name cluster_type per_connection_buffer_limit_bytes \
         per_connection_buffer_high_watermark_timeout health_checks max_requests_per_connection upstream_http_protocol_options \
         common_http_protocol_options http_protocol_options dns_jitter dns_failure_refresh_rate respect_dns_ttl \
         dns_lookup_family dns_resolvers use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config wait_for_warm_on_init \
-        outlier_detection cleanup_interval upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config original_dst_lb_config \
+        outlier_detection upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config \
         least_request_lb_config round_robin_lb_config common_lb_config transport_socket protocol_selection upstream_connection_options \
         close_connections_on_host_health_failure ignore_health_on_host_removal filters load_balancing_policy lrs_server \
         lrs_report_endpoint_metrics track_timeout_budgets upstream_config track_cluster_stats preconnect_policy \
@@ -49,6 +49,7 @@ enum Type {
     Static,
     StrictDns,
     Eds,
+    OriginalDst,
 }
 
 /// Reads a cluster.
@@ -56,7 +57,7 @@ pub fn cluster(value: &Value<'_>, names: &Names) -> Option<Cluster> {
     let fields = value.message(&CLUSTER)?;
     let name = fields.need("name").and_then(|v| v.name());
     let connect_timeout = fields.get("connect_timeout").and_then(|v| v.positive_duration()).unwrap_or(Duration::from_secs(5));
-    let lb = fields.get("lb_policy").and_then(|v| balancing(&v)).unwrap_or_default();
+    let lb = fields.get("lb_policy").filter(|v| !original::provided(v)).and_then(|v| balancing(&v)).unwrap_or_default();
     let breaker = fields.get("circuit_breakers").and_then(|v| breaker(&v)).unwrap_or_default();
     let options = fields.get("typed_extension_protocol_options").map(|v| protocol::options(&v)).unwrap_or_default();
     let old_http2 = fields.one_of(&["typed_extension_protocol_options", "http2_protocol_options"]);
@@ -87,8 +88,13 @@ fn balancing(value: &Value<'_>) -> Option<LbPolicy> {
 fn discovery(fields: &Fields<'_>, name: &str) -> Option<Discovery> {
     let kind = match fields.get("type") {
         Some(value) => {
-            let choices = [("STATIC", 0, Type::Static), ("STRICT_DNS", 1, Type::StrictDns), ("EDS", 3, Type::Eds)];
-            value.supported_choice(&choices, &[("LOGICAL_DNS", 2), ("ORIGINAL_DST", 4)])?
+            let choices = [
+                ("STATIC", 0, Type::Static),
+                ("STRICT_DNS", 1, Type::StrictDns),
+                ("EDS", 3, Type::Eds),
+                ("ORIGINAL_DST", 4, Type::OriginalDst),
+            ];
+            value.supported_choice(&choices, &[("LOGICAL_DNS", 2)])?
         }
         None => Type::Static,
     };
@@ -99,6 +105,12 @@ fn discovery(fields: &Fields<'_>, name: &str) -> Option<Discovery> {
     if let (Some(value), true) = (&refresh, kind != Type::StrictDns) {
         value.problem("it does not go with this type of cluster", "remove it, or use STRICT_DNS");
     }
+    if kind == Type::OriginalDst {
+        return original::discovery(fields);
+    }
+    if let Some(policy) = fields.get("lb_policy").filter(original::provided) {
+        policy.problem("CLUSTER_PROVIDED goes only with a cluster of type ORIGINAL_DST", "expected another policy, or type: ORIGINAL_DST");
+    }
     // Like Envoy, a cluster without an assignment is one without endpoints.
     let assignment = fields.get("load_assignment").and_then(|v| endpoint::assignment(&v));
     match kind {
@@ -107,6 +119,7 @@ fn discovery(fields: &Fields<'_>, name: &str) -> Option<Discovery> {
             let refresh = refresh.map_or(Some(Duration::from_secs(5)), |v| refresh_rate(&v));
             Some(Discovery::StrictDns { hosts: assignment.as_ref().map(endpoint::hosts).unwrap_or_default(), refresh: refresh? })
         }
+        Type::OriginalDst => None,
         Type::Eds => endpoint_file(&fields.need("eds_cluster_config")?, name),
     }
 }

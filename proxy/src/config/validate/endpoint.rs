@@ -11,8 +11,8 @@ const ADDRESS: Schema =
 
 const SOCKET_ADDRESS: Schema = Schema {
     name: "envoy.config.core.v3.SocketAddress",
-    fields: "protocol address port_value",
-    unsupported: "named_port resolver_name ipv4_compat network_namespace_filepath",
+    fields: "protocol address port_value ipv4_compat",
+    unsupported: "named_port resolver_name network_namespace_filepath",
 };
 
 const ASSIGNMENT: Schema = Schema {
@@ -47,6 +47,11 @@ pub fn socket_address(value: &Value<'_>) -> Option<SocketAddr> {
     let ip = fields.need("address").and_then(|v| v.ip());
     let port = port(&fields, 0);
     Some(SocketAddr::new(ip?, port?))
+}
+
+/// Whether an address that is there may take IPv4 connections although it is one of IPv6.
+pub fn ipv4_compat(value: &Value<'_>) -> bool {
+    socket_fields(value).is_some_and(|fields| fields.flag("ipv4_compat", false))
 }
 
 fn socket_fields<'a>(value: &Value<'a>) -> Option<Fields<'a>> {

@@ -1,19 +1,18 @@
 //! Listeners: an address and one filter chain with one HTTP connection manager.
 
 use super::routes::Scope;
-use super::{endpoint, http_manager};
+use super::{endpoint, http_manager, listener_filters};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
 use crate::config::model::{HttpManager, Listener};
 
 const LISTENER: Schema = Schema {
     name: "envoy.config.listener.v3.Listener",
-    fields: "name address filter_chains",
-    unsupported: "additional_addresses stat_prefix fcds_config filter_chain_matcher use_original_dst default_filter_chain \
-        per_connection_buffer_limit_bytes per_connection_buffer_high_watermark_timeout metadata deprecated_v1 drain_type listener_filters \
-        listener_filters_timeout continue_on_listener_filters_timeout transparent freebind socket_options tcp_fast_open_queue_length \
+    fields: "name address filter_chains use_original_dst listener_filters bind_to_port",
+    unsupported: "additional_addresses stat_prefix fcds_config filter_chain_matcher default_filter_chain \
+        per_connection_buffer_limit_bytes per_connection_buffer_high_watermark_timeout metadata deprecated_v1 drain_type listener_filters_timeout continue_on_listener_filters_timeout transparent freebind socket_options tcp_fast_open_queue_length \
         traffic_direction udp_listener_config api_listener connection_balance_config reuse_port enable_reuse_port access_log \
-        tcp_backlog_size max_connections_to_accept_per_socket_event bind_to_port internal_listener enable_mptcp ignore_global_conn_limit \
+        tcp_backlog_size max_connections_to_accept_per_socket_event internal_listener enable_mptcp ignore_global_conn_limit \
         bypass_overload_manager tcp_keepalive",
 };
 
@@ -31,8 +30,21 @@ pub fn listener(value: &Value<'_>, scope: &Scope<'_>) -> Option<Listener> {
     let name = fields.get("name").and_then(|v| v.string()).filter(|name| !name.is_empty());
     let address = fields.need("address").and_then(|v| endpoint::socket_address(&v));
     let http = http(&fields, scope);
+    let filters = listener_filters::read(&fields.list("listener_filters"));
+    let flag = |name: &str, default| fields.get(name).and_then(|v| v.wrapper().boolean()).unwrap_or(default);
+    let hand_over = flag("use_original_dst", false);
+    let bind = flag("bind_to_port", true);
+    let ipv4_too = fields.get("address").is_some_and(|v| endpoint::ipv4_compat(&v));
     let address = address?;
-    Some(Listener { name: name.unwrap_or_else(|| address.to_string()), address, http: http? })
+    Some(Listener {
+        name: name.unwrap_or_else(|| address.to_string()),
+        address,
+        ipv4_too,
+        bind,
+        original_dst: hand_over || filters.original_dst,
+        hand_over,
+        http: http?,
+    })
 }
 
 fn http(fields: &Fields<'_>, scope: &Scope<'_>) -> Option<HttpManager> {
