@@ -15,6 +15,7 @@ pub mod features;
 pub mod latency;
 pub mod load;
 pub mod math;
+pub mod optimize;
 pub mod plan;
 pub mod portfolio;
 pub mod sample;
