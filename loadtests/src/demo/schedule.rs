@@ -48,8 +48,8 @@ impl Kind {
     /// Depth at full, its spread over seeds, and its sentence.
     fn depth(self) -> (f64, f64) {
         match self {
-            Self::HiddenLoss => (0.60, 0.03),
-            Self::CostlierMix => (1.55, 0.06),
+            Self::HiddenLoss => (0.55, 0.03),
+            Self::CostlierMix => (1.70, 0.06),
             Self::Leak => (80.0, 6.0),
             Self::SlowDependency => (40.0, 6.0),
             Self::SlowStart => (10.0, 1.0),
