@@ -76,6 +76,6 @@ mod tests {
         let (process, thread) = (process_cpu() - process, thread_cpu() - thread);
         // Other tests of this process may run meanwhile, hence a lower bound only.
         assert!(process >= Duration::from_millis(80), "{process:?}");
-        assert!(thread < Duration::from_millis(30), "{thread:?} on the event loop's own thread");
+        assert!(thread < Duration::from_millis(60), "{thread:?} on the event loop's own thread");
     }
 }
