@@ -11,6 +11,7 @@ pub mod control_loop;
 pub mod export;
 pub mod http;
 pub mod instances;
+pub mod kubernetes;
 pub mod live;
 pub mod local;
 pub mod metrics;

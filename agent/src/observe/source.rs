@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A source of instances.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Source {
     /// The local orchestrator.
     Local(Orchestrator),
