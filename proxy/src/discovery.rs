@@ -3,12 +3,11 @@
 //! Files are looked at every [`LOOK`] by their metadata (of the file a link leads to: ConfigMaps are swapped by links) and read when those change. A file that is
 //! broken or gone changes nothing and is told in the log, once. Runs on the main thread.
 
-use crate::config::model::{Config, Discovery, Endpoint};
+use crate::config::model::{Config, Discovery, DnsHost, Endpoint};
 use crate::config::parse_eds;
 use crate::control::Control;
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -117,20 +116,20 @@ fn read(control: &Control, cluster: &str, path: &Path, service_name: &str) {
     }
 }
 
-async fn resolve(control: Arc<Control>, cluster: String, hosts: Vec<(String, u16, u32)>) {
+async fn resolve(control: Arc<Control>, cluster: String, hosts: Vec<DnsHost>) {
     if let Some(found) = lookup(&cluster, &hosts).await {
         control.set_endpoints(&cluster, found);
     }
 }
 
 /// All addresses of all names; None when one of them cannot be resolved.
-async fn lookup(cluster: &str, hosts: &[(String, u16, u32)]) -> Option<Vec<Endpoint>> {
+async fn lookup(cluster: &str, hosts: &[DnsHost]) -> Option<Vec<Endpoint>> {
     let mut found: Vec<Endpoint> = Vec::new();
-    for (host, port, weight) in hosts {
-        match tokio::net::lookup_host((host.as_str(), *port)).await {
-            Ok(addresses) => found.extend(addresses.map(|address: SocketAddr| Endpoint { address, weight: *weight, healthy: true })),
+    for host in hosts {
+        match tokio::net::lookup_host((host.name.as_str(), host.port)).await {
+            Ok(addresses) => found.extend(addresses.map(|address| Endpoint { address, ..host.like.clone() })),
             Err(error) => {
-                tracing::warn!(cluster, host, %error, "the name cannot be resolved; the endpoints before stay");
+                tracing::warn!(cluster, host = host.name, %error, "the name cannot be resolved; the endpoints before stay");
                 return None;
             }
         }

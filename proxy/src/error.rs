@@ -8,6 +8,9 @@ pub enum ProxyError {
     /// No route matched.
     #[error("")]
     NoRoute,
+    /// A header should name the cluster and does not; the route says with which status that is answered.
+    #[error("")]
+    NoCluster(StatusCode),
     /// The cluster has no endpoint in rotation.
     #[error("no healthy upstream")]
     NoHealthyUpstream,
@@ -50,6 +53,7 @@ impl ProxyError {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoCluster(status) => status,
             Self::NoHealthyUpstream | Self::Connect(_) | Self::Overflow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Reset("protocol error") => StatusCode::BAD_GATEWAY,
             Self::Reset(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -65,6 +69,7 @@ impl ProxyError {
     pub fn reason(self) -> &'static str {
         match self {
             Self::NoRoute => "no_route",
+            Self::NoCluster(_) => "no_cluster",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::Connect(_) => "connect",
             Self::Reset(_) => "reset",
@@ -80,6 +85,6 @@ impl ProxyError {
 
     /// Whether the request never got as far as a cluster.
     pub fn is_refusal(self) -> bool {
-        matches!(self, Self::NoRoute | Self::Invalid(_) | Self::Upgrade | Self::Connecting)
+        matches!(self, Self::NoRoute | Self::NoCluster(_) | Self::Invalid(_) | Self::Upgrade | Self::Connecting)
     }
 }

@@ -2,24 +2,24 @@
 //!
 //! Runs on one worker's thread; every stage is a plain call. The copy leaves at one named place ([`crate::mirror::start`]).
 
-use crate::config::model::{Forward, HttpManager, Route, RouteAction};
+use crate::config::model::{Forward, HeaderOps, HostRewrite, Route, RouteAction, Weighted};
 use crate::error::ProxyError;
 use crate::http::body::AnswerBody;
 use crate::http::headers;
 use crate::mirror::{self, Copies, Mirror};
-use crate::router;
+use crate::router::{self, Found, redirect, rewrite, target};
 use crate::state::State;
 use crate::stats::WorkerStats;
 use crate::upstream::Upstream;
 use crate::upstream::answer::UpstreamBody;
+use crate::upstream::errand::Errand;
 use crate::upstream::patience::Limits;
 use crate::upstream::request::{Parcel, RequestBody};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SERVER, UPGRADE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, LOCATION, SERVER, UPGRADE, USER_AGENT};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use rand::RngExt as _;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -42,7 +42,7 @@ pub async fn serve(
         Err(error) => Err(error),
         Ok(Step::Answer(answer)) => Ok(answer),
         Ok(Step::Forward(mut way)) => {
-            let sent = way.upstream.send(&mut way.parcel, way.limits).await;
+            let sent = way.upstream.send(&mut way.parcel, way.errand).await;
             way.answered(sent)
         }
     };
@@ -64,9 +64,9 @@ enum Step<'a> {
 struct Way<'a> {
     upstream: &'a Upstream,
     parcel: Parcel,
-    limits: Limits,
+    errand: Errand,
     copies: Option<Copies>,
-    route: &'a Route,
+    answer_headers: &'a HeaderOps,
 }
 
 impl Way<'_> {
@@ -77,7 +77,7 @@ impl Way<'_> {
         let mut answer = sent?.map(AnswerBody::upstream);
         *answer.version_mut() = Version::HTTP_11;
         headers::strip_hop_by_hop(answer.headers_mut());
-        headers::apply(&self.route.response_headers, answer.headers_mut());
+        headers::apply(self.answer_headers, answer.headers_mut());
         Ok(answer)
     }
 }
@@ -95,23 +95,44 @@ fn begin<'a>(
     let (mut head, body) = request.take().ok_or(ProxyError::Invalid("no request"))?.into_parts();
     let host = admit(&mut head)?;
     let host_text = host.to_str().unwrap_or_default();
-    let route = router::find(&manager.routes, &head, host_text).ok_or(ProxyError::NoRoute)?;
     if stats.downstream.requests.get() % SHAPE_EVERY == 1 {
         remember(stats, &head, host_text);
     }
+    let client = headers::client(manager, &head.headers, peer);
+    headers::strip_hop_by_hop(&mut head.headers);
+    headers::forward(manager, &mut head.headers, peer);
+    let route = match router::find(&manager.routes, &head, host_text, state) {
+        Found::Route(route) => route,
+        Found::TlsRequired => return redirected(redirect::to_tls(&head, host_text), None),
+        Found::Nothing => return Err(ProxyError::NoRoute),
+    };
     let to = match &route.action {
         RouteAction::Direct { status, body } => return Ok(Step::Answer(direct(*status, body, route))),
+        RouteAction::Redirect(to) => return redirected(redirect::location(to, &route.matching.path, &head, host_text), Some(route)),
         RouteAction::Forward(to) => to,
     };
-    let client = headers::client(manager, &head.headers, peer);
-    prepare(manager, route, to, &mut head, host, peer)?;
-    let cluster = choose(&to.clusters);
+    let (cluster, weighted) = target::choose(&to.to, &head, state)?;
+    let auto_host = prepare(route, to, weighted, &mut head, host)?;
     let probe = is_probe(&head);
     let upstream = if probe { &state.probes[cluster] } else { &state.upstreams[cluster] };
     let mut copies = if probe { None } else { mirror::start(mirrors(state, to, cluster), &head, &body, client) };
     let body = RequestBody::client(body, &upstream.stats, copies.as_mut().and_then(|c| c.tee.take()));
     let limits = Limits { arrived, timeout: to.timeout, idle: manager.stream_idle_timeout, upload: manager.request_timeout };
-    Ok(Step::Forward(Way { upstream, parcel: Some(Request::from_parts(head, body)), limits, copies, route }))
+    let errand = Errand { limits, auto_host };
+    let answer_headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.response_headers, |own| &own.1);
+    Ok(Step::Forward(Way { upstream, parcel: Some(Request::from_parts(head, body)), errand, copies, answer_headers }))
+}
+
+/// Sends the client elsewhere.
+fn redirected<'a>(to: Option<(StatusCode, HeaderValue)>, route: Option<&Route>) -> Result<Step<'a>, ProxyError> {
+    let (status, location) = to.ok_or(ProxyError::Invalid("the redirect cannot be written"))?;
+    let mut answer = Response::new(AnswerBody::own(Bytes::new()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(LOCATION, location);
+    if let Some(route) = route {
+        headers::apply(&route.response_headers, answer.headers_mut());
+    }
+    Ok(Step::Answer(answer))
 }
 
 fn direct(status: StatusCode, body: &Bytes, route: &Route) -> Response<AnswerBody> {
@@ -152,56 +173,24 @@ fn join_cookies(head: &mut Parts) {
     }
 }
 
-/// The request as it goes upstream.
-fn prepare(
-    manager: &HttpManager,
-    route: &Route,
-    to: &Forward,
-    head: &mut Parts,
-    host: HeaderValue,
-    peer: IpAddr,
-) -> Result<(), ProxyError> {
-    if let Some(rewrite) = &to.prefix_rewrite {
-        let path = router::rewrite(&route.path, rewrite, path_and_query(head));
-        head.uri = path.parse().map_err(|_| ProxyError::Invalid("the path cannot be rewritten"))?;
-    } else if head.uri.authority().is_some() {
-        head.uri = head.uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+/// The request as it goes upstream: path, headers, host. Whether the host is left to the endpoint.
+fn prepare(route: &Route, to: &Forward, weighted: Option<&Weighted>, head: &mut Parts, host: HeaderValue) -> Result<bool, ProxyError> {
+    rewrite::path(&route.matching.path, to, head)?;
+    let headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.request_headers, |own| &own.0);
+    headers::apply(headers, &mut head.headers);
+    let how = weighted.and_then(|w| w.host_rewrite.as_ref()).or(to.host_rewrite.as_ref());
+    let new = how.and_then(|how| rewrite::host(how, to.append_forwarded_host, head, &host));
+    if new.is_some() || head.version == Version::HTTP_2 || head.headers.get(HOST) != Some(&host) {
+        head.headers.insert(HOST, new.unwrap_or(host));
     }
-    let absolute = head.version == Version::HTTP_2 || to.host_rewrite.is_some() || head.headers.get(HOST) != Some(&host);
     head.version = Version::HTTP_11;
-    headers::strip_hop_by_hop(&mut head.headers);
-    headers::forward(manager, &mut head.headers, peer);
-    headers::apply(&route.request_headers, &mut head.headers);
-    if absolute {
-        head.headers.insert(HOST, to.host_rewrite.clone().unwrap_or(host));
-    }
-    Ok(())
+    Ok(matches!(how, Some(HostRewrite::Auto)))
 }
 
 /// A cluster's own policies stand before the route's.
 fn mirrors<'a>(state: &'a State, to: &Forward, cluster: usize) -> &'a [Rc<Mirror>] {
     let own = &state.cluster_mirrors[cluster];
     if own.is_empty() { state.route_mirrors(to) } else { own }
-}
-
-/// By weight, with a random number of its own.
-fn choose(clusters: &[(usize, u32)]) -> usize {
-    if let [(only, _)] = clusters {
-        return *only;
-    }
-    let total: u64 = clusters.iter().map(|c| u64::from(c.1)).sum();
-    let mut draw = rand::rng().random_range(0..total.max(1));
-    for (cluster, weight) in clusters {
-        match draw.checked_sub(u64::from(*weight)) {
-            Some(rest) => draw = rest,
-            None => return *cluster,
-        }
-    }
-    clusters.last().map_or(0, |c| c.0)
-}
-
-fn path_and_query(head: &Parts) -> &str {
-    head.uri.path_and_query().map_or("/", |p| p.as_str())
 }
 
 /// The kubelet's probes are neither copied nor counted.

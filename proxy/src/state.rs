@@ -1,13 +1,16 @@
 //! A configuration as one worker serves it: upstreams, mirrors, prepared header values. Built anew at every reload; requests under way finish on
 //! the one they began with.
 
-use crate::config::model::{Config, Discovery, Endpoint, Forward, MirrorPolicy, RouteAction};
+use crate::config::model::{Config, Discovery, Endpoint, Forward, MirrorPolicy, RouteAction, RuntimeFraction};
 use crate::mirror::Mirror;
 use crate::mirror::sample::Fraction;
+use crate::router::Circumstances;
 use crate::runtime::Overrides;
 use crate::stats::WorkerStats;
 use crate::upstream::Upstream;
 use http::HeaderValue;
+use rand::RngExt as _;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,11 +35,13 @@ pub struct State {
     pub original_dst: bool,
     mirrors: HashMap<*const MirrorPolicy, Rc<[Rc<Mirror>]>>,
     fractions: BTreeMap<String, (String, Rc<Fraction>)>,
+    overrides: RefCell<Arc<Overrides>>,
+    clusters: HashMap<String, usize>,
 }
 
 impl State {
     /// Prepares a configuration.
-    pub fn new(config: Arc<Config>, endpoints: &Endpoints, overrides: &Overrides, stats: &WorkerStats) -> Self {
+    pub fn new(config: Arc<Config>, endpoints: &Endpoints, overrides: &Arc<Overrides>, stats: &WorkerStats) -> Self {
         let known = |name: &str| endpoints.get(name).map(Vec::as_slice).unwrap_or_default();
         let upstreams: Vec<_> =
             config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), stats.cluster(&c.name), known(&c.name)))).collect();
@@ -50,6 +55,8 @@ impl State {
             original_dst: config.clusters.iter().any(|c| matches!(c.discovery, Discovery::OriginalDst(_))),
             mirrors: HashMap::new(),
             fractions: BTreeMap::new(),
+            overrides: RefCell::default(),
+            clusters: config.clusters.iter().enumerate().map(|(id, c)| (c.name.clone(), id)).collect(),
             config: config.clone(),
         };
         state.cluster_mirrors = config.clusters.iter().map(|c| c.mirrors.iter().map(|p| state.mirror(p, stats)).collect()).collect();
@@ -78,8 +85,9 @@ impl State {
         }
     }
 
-    /// Applies run-time fractions.
-    pub fn override_fractions(&self, overrides: &Overrides) {
+    /// Applies run-time values.
+    pub fn override_fractions(&self, overrides: &Arc<Overrides>) {
+        self.overrides.replace(overrides.clone());
         for (key, fraction) in self.fractions.values() {
             fraction.set(overrides.fraction(key));
         }
@@ -97,12 +105,24 @@ impl State {
     }
 }
 
+impl Circumstances for State {
+    fn takes_in(&self, fraction: &RuntimeFraction) -> bool {
+        let set = fraction.key.as_ref().and_then(|key| self.overrides.borrow().fraction(key));
+        let part = set.map_or(fraction.default, |(value, _)| value);
+        part >= 1.0 || rand::rng().random_range(0.0..1.0) < part
+    }
+
+    fn cluster(&self, name: &str) -> Option<usize> {
+        self.clusters.get(name).copied()
+    }
+}
+
 /// Every proxying action of a configuration.
 pub fn forwards(config: &Config) -> impl Iterator<Item = &Forward> {
     let routes = config.listeners.iter().flat_map(|l| &l.http.routes.virtual_hosts).flat_map(|v| &v.routes);
     routes.filter_map(|r| match &r.action {
         RouteAction::Forward(to) => Some(to),
-        RouteAction::Direct { .. } => None,
+        RouteAction::Direct { .. } | RouteAction::Redirect(_) => None,
     })
 }
 

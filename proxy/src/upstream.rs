@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod connection;
 pub mod endpoint;
+pub mod errand;
 pub mod exchange;
 pub mod original;
 pub mod patience;
@@ -17,10 +18,12 @@ use crate::error::ProxyError;
 use crate::stats::ClusterStats;
 use answer::{Flight, UpstreamBody};
 use endpoint::EndpointState;
+use errand::Errand;
 use exchange::Answer;
-use http::Response;
+use http::header::HOST;
+use http::{HeaderValue, Response};
 use original::Destinations;
-use patience::{Limits, Patience};
+use patience::Patience;
 use rand::RngExt as _;
 use request::Parcel;
 use slots::Slots;
@@ -67,8 +70,10 @@ impl Upstream {
         let mut now = self.endpoints.borrow_mut();
         let known = std::mem::take(&mut *now);
         for endpoint in endpoints.iter().filter(|e| e.healthy) {
-            let old = known.iter().find(|k| k.address == endpoint.address);
-            let state = old.cloned().unwrap_or_else(|| Rc::new(EndpointState::new(endpoint.address)));
+            let same =
+                |k: &&Rc<EndpointState>| k.address == endpoint.address && k.hostname.as_ref().map_or("", as_str) == &*endpoint.hostname;
+            let fresh = || Rc::new(EndpointState::new(endpoint.address, &endpoint.hostname));
+            let state = known.iter().find(same).cloned().unwrap_or_else(fresh);
             state.weight.set(endpoint.weight.max(1));
             now.push(state);
         }
@@ -85,15 +90,16 @@ impl Upstream {
     ///
     /// # Errors
     /// When there is no endpoint, no connection, a threshold or a limit is reached, or the connection breaks.
-    pub async fn send(&self, parcel: &mut Parcel, limits: Limits) -> Result<Response<UpstreamBody>, ProxyError> {
+    pub async fn send(&self, parcel: &mut Parcel, errand: impl Into<Errand>) -> Result<Response<UpstreamBody>, ProxyError> {
+        let errand = errand.into();
         self.stats.requests.add(1);
-        let mut flight = Flight::start(&self.stats, &self.active, limits.arrived);
+        let mut flight = Flight::start(&self.stats, &self.active, errand.limits.arrived);
         if self.active.get() > self.cluster.breaker.max_requests {
             return Err(flight.fail(ProxyError::Overflow));
         }
-        let mut patience = Patience::new(limits, parcel.as_ref().and_then(|r| r.body().upload()));
+        let mut patience = Patience::new(errand.limits, parcel.as_ref().and_then(|r| r.body().upload()));
         let sent = {
-            let mut sending = pin!(self.try_endpoints(parcel, &mut flight));
+            let mut sending = pin!(self.try_endpoints(parcel, errand.auto_host, &mut flight));
             poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Pending => patience.poll(cx).map(Err),
                 ready => ready,
@@ -106,7 +112,7 @@ impl Upstream {
         }
     }
 
-    async fn try_endpoints(&self, parcel: &mut Parcel, flight: &mut Flight) -> Result<Answer, ProxyError> {
+    async fn try_endpoints(&self, parcel: &mut Parcel, auto_host: bool, flight: &mut Flight) -> Result<Answer, ProxyError> {
         if !self.cluster.http2 {
             let slot = match self.slots.try_take() {
                 Some(slot) => slot,
@@ -127,6 +133,9 @@ impl Upstream {
             };
             flight.towards(&endpoint);
             tried = Some(endpoint.address);
+            if let (true, Some(name), Some(request)) = (auto_host, &endpoint.hostname, parcel.as_mut()) {
+                request.headers_mut().insert(HOST, name.clone());
+            }
             match exchange::send(&endpoint, &self.cluster, &self.stats, parcel).await {
                 Err(why) if parcel.is_some() => error = why,
                 done => return done,
@@ -170,4 +179,8 @@ impl Upstream {
         }
         0
     }
+}
+
+fn as_str(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
 }

@@ -19,5 +19,7 @@ mod mirroring;
 mod namespace;
 #[path = "dataplane/program.rs"]
 mod program;
+#[path = "dataplane/routing.rs"]
+mod routing;
 #[path = "dataplane/sampling.rs"]
 mod sampling;

@@ -149,6 +149,16 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// An integer of 64 bits with a sign.
+    pub fn signed(&self) -> Option<i64> {
+        let number = match &self.node.kind {
+            Kind::Plain(text) => scalar::yaml_int(text).or_else(|| scalar::decimal_int(text)),
+            Kind::Quoted(text) => scalar::quoted_int(text),
+            _ => None,
+        };
+        number.or_else(|| self.wrong("expected a whole number"))
+    }
+
     /// A finite number.
     pub fn number(&self) -> Option<f64> {
         let number = match &self.node.kind {

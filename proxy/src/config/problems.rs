@@ -104,6 +104,11 @@ impl Sink {
         u16::try_from(inner.files.len() - 1).unwrap_or(u16::MAX)
     }
 
+    /// Whether further problems are only counted: what would be right need not be looked for any more.
+    pub fn is_full(&self) -> bool {
+        self.inner.borrow().found.len() >= MAX_KEPT
+    }
+
     /// Notes a problem.
     pub fn add(&self, pos: Pos, field: &str, what: impl Into<String>, right: impl Into<String>) {
         let mut inner = self.inner.borrow_mut();

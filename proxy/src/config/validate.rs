@@ -18,8 +18,11 @@ mod matching;
 mod mirror;
 mod original;
 mod protocol;
+mod redirect;
+mod rewrites;
 mod routes;
 mod runtime;
+mod weighted;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -112,7 +115,7 @@ fn mark_mirror_only(clusters: Vec<Cluster>, listeners: &[Arc<Listener>]) -> Vec<
     let routes = listeners.iter().flat_map(|l| &l.http.routes.virtual_hosts).flat_map(|host| &host.routes);
     for route in routes {
         if let RouteAction::Forward(forward) = &route.action {
-            routed.extend(forward.clusters.iter().map(|(id, _)| *id));
+            routed.extend(forward.clusters().map(|(id, _)| id));
             mirrored.extend(forward.mirrors.iter().map(|m| m.cluster));
         }
     }

@@ -3,6 +3,7 @@
 use super::connection::{H1, H2, connect_h2};
 use crate::error::ProxyError;
 use crate::stats::ClusterStats;
+use http::HeaderValue;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,6 +16,8 @@ const MAX_IDLE: usize = 256;
 pub struct EndpointState {
     /// Where it is.
     pub address: SocketAddr,
+    /// Its name as a request's host, when it has one.
+    pub hostname: Option<HeaderValue>,
     /// Its weight, at least 1.
     pub weight: Cell<u32>,
     /// Requests under way.
@@ -27,9 +30,10 @@ pub struct EndpointState {
 
 impl EndpointState {
     /// An endpoint without connections.
-    pub fn new(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr, hostname: &str) -> Self {
         let making = tokio::sync::Mutex::const_new(());
-        Self { address, weight: Cell::new(1), active: Cell::new(0), idle: RefCell::default(), h2: RefCell::default(), making }
+        let hostname = HeaderValue::from_str(hostname).ok().filter(|h| !h.is_empty());
+        Self { address, hostname, weight: Cell::new(1), active: Cell::new(0), idle: RefCell::default(), h2: RefCell::default(), making }
     }
 
     /// Takes an idle connection that still lives, the one used last first: the others may grow old. Nobody polls idle connections, so each

@@ -1,6 +1,6 @@
 //! What a configuration comes to: which mirror policy is in force, in which order header operations run, how texts merge.
 
-use foreshadow_proxy::config::model::{Config, HeaderOps, PathMatch};
+use foreshadow_proxy::config::model::{Config, HeaderOps};
 use foreshadow_proxy::config::{Source, load, parse_eds_text};
 
 use crate::support::{forward, root, routes};
@@ -123,17 +123,6 @@ fn an_endpoint_text_gives_addresses_weights_and_health() {
     assert_eq!(found, [("[::1]:1".to_owned(), 3, true), ("10.0.0.1:2".to_owned(), 1, false)]);
     let empty = text.replace("\"a\"", "\"b\"");
     assert!(parse_eds_text("x.json", &empty, "a").unwrap_err().to_string().contains("it has: b"));
-}
-
-#[test]
-fn paths_may_match_in_any_letter_case_but_then_have_no_prefix_to_replace() {
-    let text =
-        include_str!("mapping.yaml").replacen("match: { prefix: / }", "match: { path_separated_prefix: /Api, case_sensitive: false }", 1);
-    let config = config(text.clone());
-    let PathMatch::Regex(path) = &routes(&config)[0].path else { panic!() };
-    assert!(path.is_match("/aPI") && path.is_match("/api/x") && !path.is_match("/apis") && !path.is_match("/x/api"));
-    let rewriting = text.replacen("{ cluster: c }", "{ cluster: c, prefix_rewrite: / }", 1);
-    assert!(load(&Source::text(rewriting)).unwrap_err().to_string().contains("does not go with this match"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foreshadow_proxy::config::model::{
-    Discovery, Domain, HeaderSetMode, HeaderValueMatch, LbPolicy, MirrorMethods, PathMatch, RouteAction, SampleKey,
+    Discovery, Domain, Forward, HeaderSetMode, HeaderValueMatch, LbPolicy, MirrorMethods, PathMatch, RouteAction, SampleKey, StringMatch,
 };
 use foreshadow_proxy::config::parse_eds;
 
@@ -11,6 +11,10 @@ use crate::envoy;
 use crate::support::{forward, load_file, root, routes};
 
 const SAMPLES: [&str; 4] = ["config/sidecar.yaml", "config/front.yaml", "config/gateway.yaml", "config/mirror.yaml"];
+
+fn first(forward: &Forward) -> usize {
+    forward.clusters().next().expect("a cluster").0
+}
 
 #[test]
 fn every_sample_of_the_proxy_is_listed_here() {
@@ -41,11 +45,11 @@ fn the_sidecar_sample_mirrors_a_tenth_to_the_shadow() {
     assert_eq!(config.runtime, [("mirror.shadow".to_owned(), 10.0)]);
     let all = routes(&config);
     let forward = forward(all[0]);
-    assert_eq!(config.clusters[forward.clusters[0].0].name, "application");
+    assert_eq!(config.clusters[first(forward)].name, "application");
     let mirror = &forward.mirrors[0];
     assert_eq!((mirror.fraction, mirror.runtime_key.as_deref()), (0.1, Some("mirror.shadow")));
     let shadow = &config.clusters[mirror.cluster];
-    assert!(shadow.mirror_only && !config.clusters[forward.clusters[0].0].mirror_only);
+    assert!(shadow.mirror_only && !config.clusters[first(forward)].mirror_only);
     let Discovery::EdsFile { initial, service_name, .. } = &shadow.discovery else { panic!("{:?}", shadow.discovery) };
     assert_eq!((service_name.as_str(), initial[0].address.port()), ("shadow", 9080));
 }
@@ -70,11 +74,11 @@ fn the_gateway_sample_combines_hosts_weights_and_headers() {
     assert_eq!(hosts[1].domains, [Domain::Prefix("api.".to_owned())]);
     let all = routes(&config);
     assert!(matches!(&all[0].action, RouteAction::Direct { status, body } if status.as_u16() == 200 && &body[..] == b"ok\n"));
-    let PathMatch::Regex(orders) = &all[1].path else { panic!() };
+    let PathMatch::Regex(orders) = &all[1].matching.path else { panic!() };
     assert!(orders.is_match("/orders/7/items") && !orders.is_match("/orders/x") && !orders.is_match("/a/orders/7"));
-    let HeaderValueMatch::Regex(tester) = &all[2].headers[0].value else { panic!() };
+    let HeaderValueMatch::Text(StringMatch::Regex(tester)) = &all[2].matching.headers[0].value else { panic!() };
     assert!(tester.is_match("YES") && !tester.is_match("yes "));
-    assert_eq!(forward(all[3]).clusters.iter().map(|(_, weight)| *weight).collect::<Vec<_>>(), [95, 5]);
+    assert_eq!(forward(all[3]).clusters().map(|(_, weight)| weight).collect::<Vec<_>>(), [95, 5]);
     let mirror = &forward(all[3]).mirrors[0];
     assert_eq!((mirror.fraction, mirror.name.as_str()), (0.05, "shop/shop-next"));
     assert_eq!(

@@ -28,6 +28,6 @@ pub fn routes(config: &Config) -> Vec<&Route> {
 pub fn forward(route: &Route) -> &Forward {
     match &route.action {
         RouteAction::Forward(forward) => forward,
-        RouteAction::Direct { .. } => panic!("the route {:?} answers directly", route.name),
+        RouteAction::Direct { .. } | RouteAction::Redirect(_) => panic!("the route {:?} does not forward", route.name),
     }
 }

@@ -56,6 +56,10 @@ impl<'a> Value<'a> {
         if let Some(name) = schema.fields.split_whitespace().find(|name| spells(&entry.key, name)) {
             return Some(name);
         }
+        if self.sink().is_full() {
+            self.sink().add(entry.pos, "", "", "");
+            return None;
+        }
         let (what, right) = match schema.unsupported.split_whitespace().find(|name| spells(&entry.key, name)) {
             Some(_) => (format!("this field of {} is not supported yet", schema.short_name()), schema.instead()),
             None => (format!("{} has no such field", schema.short_name()), schema.suggestion(&entry.key)),

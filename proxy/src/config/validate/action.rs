@@ -1,36 +1,26 @@
-//! What a route does: forward or answer at once.
+//! What a route does: forward or answer at once. (Redirects: [`super::redirect`].)
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::clusters::Names;
-use super::headers;
+use super::headers::{self, Both};
+use super::{rewrites, weighted};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{ClusterId, RouteAction};
+use crate::config::model::{HostRewrite, PathRewrite, RouteAction, Target};
 use crate::config::raw;
 
 const ROUTE: Schema = Schema {
     name: "envoy.config.route.v3.RouteAction",
-    fields: "cluster weighted_clusters prefix_rewrite host_rewrite_literal timeout request_mirror_policies",
-    unsupported: "cluster_header cluster_specifier_plugin inline_cluster_specifier_plugin cluster_not_found_response_code metadata_match \
-        regex_rewrite path_rewrite_policy path_rewrite auto_host_rewrite host_rewrite_header host_rewrite_path_regex host_rewrite \
-        append_x_forwarded_host idle_timeout flush_timeout early_data_policy retry_policy retry_policy_typed_config priority rate_limits \
+    fields: "cluster weighted_clusters cluster_header cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal \
+        auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout request_mirror_policies",
+    unsupported: "cluster_specifier_plugin inline_cluster_specifier_plugin metadata_match path_rewrite_policy path_rewrite host_rewrite \
+        idle_timeout flush_timeout early_data_policy retry_policy retry_policy_typed_config priority rate_limits \
         include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs internal_redirect_policy \
         internal_redirect_action max_internal_redirects hedge_policy max_stream_duration",
-};
-
-const WEIGHTED: Schema = Schema {
-    name: "envoy.config.route.v3.WeightedCluster",
-    fields: "clusters",
-    unsupported: "total_weight runtime_key_prefix header_name use_hash_policy",
-};
-
-const WEIGHT: Schema = Schema {
-    name: "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-    fields: "name weight",
-    unsupported: "cluster_header metadata_match request_headers_to_add request_headers_to_remove response_headers_to_add \
-        response_headers_to_remove typed_per_filter_config host_rewrite_literal",
 };
 
 const DIRECT: Schema = Schema { name: "envoy.config.route.v3.DirectResponseAction", fields: "status body", unsupported: "body_format" };
@@ -44,14 +34,18 @@ const SOURCE: Schema = Schema {
 /// Largest body of a direct response, in bytes (Envoy's default).
 const MAX_DIRECT_BODY: usize = 4096;
 
-/// A `RouteAction` whose mirror policies are still to be combined with those of the other levels.
+/// A `RouteAction` whose mirror policies and header operations are still to be combined with those of the other levels.
 pub struct Draft<'a> {
-    /// Clusters with weights.
-    pub clusters: Vec<(ClusterId, u32)>,
-    /// Replaces the matched prefix.
-    pub prefix_rewrite: Option<String>,
-    /// Replaces the host.
-    pub host_rewrite: Option<http::HeaderValue>,
+    /// Where to.
+    pub to: Target,
+    /// The header operations of each of several clusters.
+    pub cluster_headers: Vec<Both>,
+    /// What becomes of the path.
+    pub path_rewrite: Option<PathRewrite>,
+    /// What becomes of the host.
+    pub host_rewrite: Option<HostRewrite>,
+    /// Keep the old host in `x-forwarded-host`.
+    pub append_forwarded_host: bool,
     /// Whole-request timeout.
     pub timeout: Option<Duration>,
     /// `request_mirror_policies`, when there.
@@ -61,49 +55,37 @@ pub struct Draft<'a> {
 /// Reads a `RouteAction`.
 pub fn route<'a>(value: &Value<'a>, names: &Names) -> Option<Draft<'a>> {
     let fields = value.message(&ROUTE)?;
-    let clusters = match fields.need_one_of(&["cluster", "weighted_clusters"]) {
-        Some(("cluster", v)) => names.resolve(&v).map(|id| vec![(id, 1)]),
-        Some((_, v)) => weighted(&v, names),
-        None => None,
-    };
-    let host_rewrite = fields.get("host_rewrite_literal").and_then(|v| v.string().and_then(|text| headers::header_value(&v, &text)));
+    let target = target(&fields, names);
     let timeout = fields.get("timeout").map_or(Some(Duration::from_secs(15)), |v| v.duration());
+    let path_rewrite = rewrites::path(&fields);
+    let host_rewrite = rewrites::host(&fields);
+    let (to, cluster_headers) = target?;
     Some(Draft {
-        prefix_rewrite: fields.get("prefix_rewrite").and_then(|v| v.string()).filter(|text| !text.is_empty()),
-        host_rewrite: host_rewrite.filter(|host| !host.is_empty()),
+        to,
+        cluster_headers,
+        path_rewrite,
+        host_rewrite,
+        append_forwarded_host: fields.flag("append_x_forwarded_host", false),
         timeout: timeout.filter(|t| !t.is_zero()),
         mirrors: fields.get("request_mirror_policies"),
-        clusters: clusters?,
     })
 }
 
-fn weighted(value: &Value<'_>, names: &Names) -> Option<Vec<(ClusterId, u32)>> {
-    let fields = value.message(&WEIGHTED)?;
-    let clusters = fields.need("clusters")?;
-    let mut whole = true;
-    let mut list = Vec::new();
-    for entry in clusters.list() {
-        match weight(&entry, names) {
-            Some(found) => list.push(found),
-            None => whole = false,
+fn target(fields: &Fields<'_>, names: &Names) -> Option<(Target, Vec<Both>)> {
+    let choices = [
+        ("SERVICE_UNAVAILABLE", 0, StatusCode::SERVICE_UNAVAILABLE),
+        ("NOT_FOUND", 1, StatusCode::NOT_FOUND),
+        ("INTERNAL_SERVER_ERROR", 2, StatusCode::INTERNAL_SERVER_ERROR),
+    ];
+    let missing = fields.get("cluster_not_found_response_code").map_or(Some(StatusCode::SERVICE_UNAVAILABLE), |v| v.choice(&choices));
+    match fields.need_one_of(&["cluster", "weighted_clusters", "cluster_header"])? {
+        ("cluster", v) => Some((Target::One(names.resolve(&v)?), Vec::new())),
+        ("cluster_header", v) => Some((Target::Header { name: headers::header_name(&v)?, missing: missing? }, Vec::new())),
+        (_, v) => {
+            let (entries, own) = weighted::read(&v, names)?.into_iter().unzip();
+            Some((Target::Weighted(entries), own))
         }
     }
-    if !whole {
-        return None;
-    }
-    let total: u64 = list.iter().map(|(_, weight)| u64::from(*weight)).sum();
-    if total == 0 || total > u64::from(u32::MAX) {
-        clusters.problem(format!("the weights add up to {total}"), "expected a sum above 0 that fits into 32 bits");
-        return None;
-    }
-    Some(list)
-}
-
-fn weight(value: &Value<'_>, names: &Names) -> Option<(ClusterId, u32)> {
-    let fields = value.message(&WEIGHT)?;
-    let cluster = fields.need("name").and_then(|v| names.resolve(&v));
-    let weight = fields.need("weight").and_then(|v| v.wrapper().integer(0, u32::MAX));
-    Some((cluster?, weight?))
 }
 
 /// Reads a `DirectResponseAction`.

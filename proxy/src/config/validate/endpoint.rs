@@ -1,10 +1,11 @@
 //! Addresses and load assignments: where listeners bind and where endpoints are.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::Endpoint;
+use crate::config::model::{DnsHost, Endpoint, Locality};
 
 const ADDRESS: Schema =
     Schema { name: "envoy.config.core.v3.Address", fields: "socket_address", unsupported: "pipe envoy_internal_address" };
@@ -37,8 +38,8 @@ const LB_ENDPOINT: Schema = Schema {
 
 const ENDPOINT: Schema = Schema {
     name: "envoy.config.endpoint.v3.Endpoint",
-    fields: "address",
-    unsupported: "health_check_config hostname additional_addresses observability_name",
+    fields: "address hostname",
+    unsupported: "health_check_config additional_addresses observability_name",
 };
 
 /// `core.v3.Address` with an IP address.
@@ -66,29 +67,22 @@ fn port(fields: &Fields<'_>, low: u32) -> Option<u16> {
     fields.need("port_value")?.integer(low, 65_535).and_then(|port| u16::try_from(port).ok())
 }
 
-/// An endpoint before it is known whether names are allowed.
-pub struct Host {
-    /// IP address or name.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Weight.
-    pub weight: u32,
-    /// Whether it may take traffic.
-    pub healthy: bool,
-}
-
 /// A `ClusterLoadAssignment` whose endpoints are IP addresses.
 pub fn addresses(fields: &Fields<'_>) -> Vec<Endpoint> {
-    each(fields, |address, host| {
-        let ip = address.ip()?;
-        Some(Endpoint { address: SocketAddr::new(ip, host.port), weight: host.weight, healthy: host.healthy })
+    each(fields, |place, host| {
+        let ip = place.ip()?;
+        Some(Endpoint { address: SocketAddr::new(ip, host.port), ..host.like })
     })
 }
 
 /// A `ClusterLoadAssignment` whose endpoints are names or IP addresses.
-pub fn hosts(fields: &Fields<'_>) -> Vec<(String, u16, u32)> {
-    each(fields, |_, host| Some((host.host, host.port, host.weight)))
+pub fn hosts(fields: &Fields<'_>) -> Vec<DnsHost> {
+    each(fields, |_, mut host| {
+        if host.like.hostname.is_empty() {
+            host.like.hostname = host.name.as_str().into();
+        }
+        Some(host)
+    })
 }
 
 /// The fields of a `ClusterLoadAssignment`; its name is required.
@@ -105,16 +99,17 @@ pub fn assignment_any<'a>(value: &Value<'a>) -> Option<Fields<'a>> {
     Some(fields)
 }
 
-fn each<T>(fields: &Fields<'_>, make: impl Fn(&Value<'_>, Host) -> Option<T>) -> Vec<T> {
+fn each<T>(fields: &Fields<'_>, make: impl Fn(&Value<'_>, DnsHost) -> Option<T>) -> Vec<T> {
     let mut found = Vec::new();
     let mut total: u64 = 0;
-    for locality in fields.list("endpoints") {
-        let Some(fields) = locality.message(&LOCALITY_ENDPOINTS) else { continue };
-        labels(&fields);
+    for group in fields.list("endpoints") {
+        let Some(fields) = group.message(&LOCALITY_ENDPOINTS) else { continue };
+        let (locality, priority) = (Arc::new(locality(&fields)), fields.get("priority").and_then(|v| v.integer(0, 128)).unwrap_or(0));
         for value in fields.list("lb_endpoints") {
-            let Some((address, host)) = host(&value) else { continue };
-            total += u64::from(host.weight);
-            found.extend(make(&address, host));
+            let Some((place, mut host)) = host(&value) else { continue };
+            (host.like.locality, host.like.priority) = (locality.clone(), priority);
+            total += u64::from(host.like.weight);
+            found.extend(make(&place, host));
         }
     }
     if total > u64::from(u32::MAX) {
@@ -123,30 +118,34 @@ fn each<T>(fields: &Fields<'_>, make: impl Fn(&Value<'_>, Host) -> Option<T>) ->
     found
 }
 
-/// The locality is a label, and its weight is without effect unless balancing goes by locality (as in Envoy). Priorities would have one.
-fn labels(fields: &Fields<'_>) {
+fn locality(fields: &Fields<'_>) -> Locality {
+    let mut locality = Locality::default();
     if let Some(label) = fields.get("locality").and_then(|v| v.message(&LOCALITY)) {
-        for part in ["region", "zone", "sub_zone"] {
-            label.get(part).map(|v| v.string());
-        }
+        locality.name = ["region", "zone", "sub_zone"].map(|part| label.get(part).and_then(|v| v.string()).unwrap_or_default());
     }
-    fields.get("load_balancing_weight").map(|v| v.wrapper().integer(1, u32::MAX));
-    if let Some(priority) = fields.get("priority")
-        && priority.integer(0, 128).is_some_and(|p| p > 0)
-    {
-        priority.problem("priorities are not supported yet", "expected 0");
-    }
+    locality.weight = fields.get("load_balancing_weight").and_then(|v| v.wrapper().integer(1, u32::MAX)).unwrap_or(0);
+    locality
 }
 
-fn host<'a>(value: &Value<'a>) -> Option<(Value<'a>, Host)> {
+fn host<'a>(value: &Value<'a>) -> Option<(Value<'a>, DnsHost)> {
     let fields = value.message(&LB_ENDPOINT)?;
     let weight = fields.get("load_balancing_weight").map_or(Some(1), |v| v.wrapper().integer(1, u32::MAX));
     let healthy = fields.get("health_status").map_or(Some(true), |v| health(&v));
-    let socket = socket_fields(&fields.need("endpoint")?.message(&ENDPOINT)?.need("address")?)?;
-    let address = socket.need("address")?;
-    let host = address.name();
+    let endpoint = fields.need("endpoint")?.message(&ENDPOINT)?;
+    let hostname = endpoint.get("hostname").map_or(Some(String::new()), |v| v.string());
+    let socket = socket_fields(&endpoint.need("address")?)?;
+    let place = socket.need("address")?;
+    let name = place.name();
     let port = port(&socket, 1);
-    Some((address, Host { host: host?, port: port?, weight: weight?, healthy: healthy? }))
+    let like = Endpoint {
+        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port?),
+        hostname: hostname?.into(),
+        weight: weight?,
+        healthy: healthy?,
+        priority: 0,
+        locality: Arc::default(),
+    };
+    Some((place, DnsHost { name: name?, port: port?, like }))
 }
 
 fn health(value: &Value<'_>) -> Option<bool> {

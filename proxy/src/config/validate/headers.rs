@@ -23,6 +23,14 @@ pub struct Both {
     pub response: HeaderOps,
 }
 
+impl Both {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        let none = |ops: &HeaderOps| ops.set.is_empty() && ops.remove.is_empty();
+        none(&self.request) && none(&self.response)
+    }
+}
+
 /// Reads the four `*_headers_to_*` fields of a level.
 pub fn level(fields: &Fields<'_>) -> Both {
     Both {

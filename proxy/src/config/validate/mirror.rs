@@ -74,7 +74,8 @@ fn policy(value: &Value<'_>, names: &Names, place: &str) -> Option<MirrorPolicy>
     })
 }
 
-fn runtime_fraction(value: &Value<'_>) -> (Option<f64>, Option<String>) {
+/// A `RuntimeFractionalPercent`: its default as a fraction of 1, and its key.
+pub fn runtime_fraction(value: &Value<'_>) -> (Option<f64>, Option<String>) {
     let Some(fields) = value.message(&RUNTIME_FRACTION) else { return (None, None) };
     let key = fields.get("runtime_key").and_then(|v| v.string()).filter(|key| !key.is_empty());
     (fields.need("default_value").and_then(|v| fraction(&v)), key)

@@ -8,9 +8,12 @@ use super::clusters::Names;
 use super::headers::{self, Both};
 use super::matching;
 use super::mirror::{self, Level};
+use super::redirect;
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{Domain, Forward, HeaderOps, MirrorPolicy, PathMatch, Route, RouteAction, RouteTable, VirtualHost};
+use crate::config::model::{
+    Domain, Domains, Forward, HeaderOps, MirrorPolicy, RequireTls, Route, RouteAction, RouteTable, Target, VirtualHost,
+};
 
 const TABLE: Schema = Schema {
     name: "envoy.config.route.v3.RouteConfiguration",
@@ -23,17 +26,17 @@ const TABLE: Schema = Schema {
 const HOST: Schema = Schema {
     name: "envoy.config.route.v3.VirtualHost",
     fields: "name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
-        request_mirror_policies metadata",
-    unsupported: "matcher require_tls virtual_clusters rate_limits cors typed_per_filter_config include_request_attempt_count \
+        request_mirror_policies require_tls metadata",
+    unsupported: "matcher virtual_clusters rate_limits cors typed_per_filter_config include_request_attempt_count \
         include_attempt_count_in_response retry_policy retry_policy_typed_config hedge_policy include_is_timeout_retry_header \
         per_request_buffer_limit_bytes request_body_buffer_limit",
 };
 
 const ROUTE: Schema = Schema {
     name: "envoy.config.route.v3.Route",
-    fields: "name match route direct_response metadata request_headers_to_add request_headers_to_remove response_headers_to_add \
+    fields: "name match route direct_response redirect metadata request_headers_to_add request_headers_to_remove response_headers_to_add \
         response_headers_to_remove",
-    unsupported: "redirect filter_action non_forwarding_action decorator typed_per_filter_config tracing per_request_buffer_limit_bytes \
+    unsupported: "filter_action non_forwarding_action decorator typed_per_filter_config tracing per_request_buffer_limit_bytes \
         stat_prefix request_body_buffer_limit",
 };
 
@@ -63,6 +66,17 @@ impl Above {
         Self { headers, specific_last: self.specific_last, mirrors: self.mirrors.below(own, settings) }
     }
 
+    /// The operations of all levels with those of one of several clusters, which is the most specific; None when it has none.
+    fn with(&self, own: Both) -> Option<Box<(HeaderOps, HeaderOps)>> {
+        if own.is_empty() {
+            return None;
+        }
+        let mut headers = self.headers.clone();
+        headers.push(own);
+        let all = Self { headers, specific_last: self.specific_last, mirrors: Level::default() };
+        Some(Box::new((all.merged(|both| &both.request), all.merged(|both| &both.response))))
+    }
+
     /// The operations of all levels as one, in Envoy's order: the route's first, unless `most_specific_header_mutations_wins`.
     fn merged(&self, pick: impl Fn(&Both) -> &HeaderOps) -> HeaderOps {
         let join = |all: HeaderOps, level: &Both| headers::then(&all, pick(level));
@@ -88,8 +102,9 @@ pub fn table(value: &Value<'_>, scope: &Scope<'_>) -> Option<RouteTable> {
     let place = if name.is_empty() { "routes" } else { &name };
     let above = top.below(&fields, fields.get("request_mirror_policies"), place, scope);
     let mut seen = Seen::default();
-    let virtual_hosts = fields.list("virtual_hosts").iter().filter_map(|v| virtual_host(v, &above, scope, &mut seen)).collect();
-    Some(RouteTable { name, virtual_hosts })
+    let virtual_hosts: Vec<_> = fields.list("virtual_hosts").iter().filter_map(|v| virtual_host(v, &above, scope, &mut seen)).collect();
+    let domains = Domains::new(virtual_hosts.iter().enumerate().flat_map(|(nth, host)| host.domains.iter().map(move |d| (d, nth))));
+    Some(RouteTable { name, virtual_hosts, domains })
 }
 
 /// Names and domains of the virtual hosts read so far, with the lines they stand on.
@@ -111,7 +126,9 @@ fn virtual_host(value: &Value<'_>, above: &Above, scope: &Scope<'_>, seen: &mut 
     let above = above.below(&fields, fields.get("request_mirror_policies"), &name, scope);
     let routes = fields.list("routes");
     let routes = routes.iter().enumerate().filter_map(|(nth, v)| route(v, &above, scope, &format!("{name}/{nth}"))).map(Arc::new).collect();
-    Some(VirtualHost { name, domains, routes })
+    let tls = [("NONE", 0, RequireTls::None), ("EXTERNAL_ONLY", 1, RequireTls::ExternalOnly), ("ALL", 2, RequireTls::All)];
+    let require_tls = fields.get("require_tls").and_then(|v| v.choice(&tls)).unwrap_or_default();
+    Some(VirtualHost { name, domains, require_tls, routes })
 }
 
 fn domains(value: &Value<'_>, seen: &mut Seen) -> Vec<Domain> {
@@ -153,47 +170,42 @@ fn route(value: &Value<'_>, above: &Above, scope: &Scope<'_>, place: &str) -> Op
     let fields = value.message(&ROUTE)?;
     let name = fields.get("name").and_then(|v| v.string()).unwrap_or_default();
     let matched = fields.need("match").and_then(|v| matching::route_match(&v));
-    let (action, above) = match fields.need_one_of(&["route", "direct_response"]) {
+    let (action, above) = match fields.need_one_of(&["route", "direct_response", "redirect"]) {
         Some(("route", v)) => {
             let draft = action::route(&v, scope.names);
             let mirrors = draft.as_ref().and_then(|d| d.mirrors.clone());
             let above = above.below(&fields, mirrors, place, scope);
-            (draft.map(|d| RouteAction::Forward(forward(d, &above.mirrors, scope))), above)
+            (draft.map(|d| RouteAction::Forward(forward(d, &above, scope))), above)
         }
-        Some((_, v)) => (action::direct(&v), above.below(&fields, None, place, scope)),
+        Some(("direct_response", v)) => (action::direct(&v), above.below(&fields, None, place, scope)),
+        Some((_, v)) => (redirect::read(&v).map(RouteAction::Redirect), above.below(&fields, None, place, scope)),
         None => (None, above.below(&fields, None, place, scope)),
     };
-    let (path, headers) = matched?;
-    rewrite_fits(&fields, &path, action.as_ref());
     Some(Route {
         name,
-        path,
-        headers,
+        matching: matched?,
         action: action?,
         request_headers: above.merged(|both| &both.request),
         response_headers: above.merged(|both| &both.response),
     })
 }
 
-/// A prefix matched in any letter case is held as a regular expression, which leaves no prefix to replace.
-fn rewrite_fits(fields: &Fields<'_>, path: &PathMatch, action: Option<&RouteAction>) {
-    let rewrites = matches!(action, Some(RouteAction::Forward(forward)) if forward.prefix_rewrite.is_some());
-    if rewrites && matches!(path, PathMatch::Regex(_)) {
-        let right = "match a prefix or a path, with regard to letter case";
-        fields.value().problem("prefix_rewrite does not go with this match yet", right);
-    }
-}
-
-fn forward(draft: action::Draft<'_>, mirrors: &Level, scope: &Scope<'_>) -> Forward {
-    let own = match draft.clusters.as_slice() {
-        [(only, _)] => scope.own_mirrors.get(*only).filter(|own| !own.is_empty()),
-        _ => None,
+fn forward(mut draft: action::Draft<'_>, above: &Above, scope: &Scope<'_>) -> Forward {
+    let own = match &draft.to {
+        Target::One(only) => scope.own_mirrors.get(*only).filter(|own| !own.is_empty()),
+        Target::Weighted(_) | Target::Header { .. } => None,
     };
+    if let Target::Weighted(several) = &mut draft.to {
+        for (entry, own) in several.iter_mut().zip(draft.cluster_headers) {
+            entry.headers = above.with(own);
+        }
+    }
     Forward {
-        mirrors: own.unwrap_or(&mirrors.ready).clone(),
-        clusters: draft.clusters,
-        prefix_rewrite: draft.prefix_rewrite,
+        mirrors: own.unwrap_or(&above.mirrors.ready).clone(),
+        to: draft.to,
+        path_rewrite: draft.path_rewrite,
         host_rewrite: draft.host_rewrite,
+        append_forwarded_host: draft.append_forwarded_host,
         timeout: draft.timeout,
     }
 }

@@ -1,0 +1,130 @@
+//! Clusters as they can be served. Part of [`super`], which re-exports it.
+
+use super::MirrorPolicy;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An upstream cluster.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Name.
+    pub name: String,
+    /// Where its endpoints come from.
+    pub discovery: Discovery,
+    /// Time allowed to connect (default 5 s).
+    pub connect_timeout: Duration,
+    /// Balancing.
+    pub lb: LbPolicy,
+    /// HTTP/2 with prior knowledge to upstream.
+    pub http2: bool,
+    /// Circuit breaker thresholds (default priority).
+    pub breaker: Breaker,
+    /// Only ever the target of mirror policies.
+    pub mirror_only: bool,
+    /// The cluster's own mirror policies: when there are any, they are in force instead of [`Forward::mirrors`] for requests that
+    /// go to this cluster. (For routes to one cluster, `Forward::mirrors` holds them already.)
+    pub mirrors: Vec<Arc<MirrorPolicy>>,
+}
+
+/// Where endpoints come from.
+#[derive(Debug, Clone)]
+pub enum Discovery {
+    /// Given addresses.
+    Static(Vec<Endpoint>),
+    /// Names resolved again and again; every address is an endpoint.
+    StrictDns {
+        /// Names.
+        hosts: Vec<DnsHost>,
+        /// How often (default 5 s).
+        refresh: Duration,
+    },
+    /// Wherever the connection wanted to go before it was redirected.
+    OriginalDst(OriginalDst),
+    /// A file with a ClusterLoadAssignment in a DiscoveryResponse, re-read when it changes.
+    EdsFile {
+        /// Path.
+        path: std::path::PathBuf,
+        /// Name to look for in the file.
+        service_name: String,
+        /// What the file said when the configuration was loaded.
+        initial: Vec<Endpoint>,
+    },
+}
+
+/// Settings of clusters of type ORIGINAL_DST.
+#[derive(Debug, Clone)]
+pub struct OriginalDst {
+    /// A request header that names the destination (`address:port`) instead.
+    pub header: Option<http::HeaderName>,
+    /// Port to use instead of the destination's.
+    pub port: Option<u16>,
+    /// Destinations not used for this long are forgotten (default 5 s).
+    pub cleanup: Duration,
+}
+
+/// An upstream endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Address.
+    pub address: SocketAddr,
+    /// Its name: of DNS, or given; empty when it has none.
+    pub hostname: Arc<str>,
+    /// Weight (default 1).
+    pub weight: u32,
+    /// False when the file says UNHEALTHY, DRAINING or TIMEOUT.
+    pub healthy: bool,
+    /// 0 is served first; the next ones take what it cannot.
+    pub priority: u32,
+    /// Its locality.
+    pub locality: Arc<Locality>,
+}
+
+/// A group of endpoints that are near each other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Locality {
+    /// Region, zone, sub-zone.
+    pub name: [String; 3],
+    /// Its share when balancing goes by locality; 0 when none is given, and then it takes nothing.
+    pub weight: u32,
+}
+
+/// A name in DNS whose addresses are endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsHost {
+    /// The name, or an IP address.
+    pub name: String,
+    /// Port of the endpoints.
+    pub port: u16,
+    /// What the endpoints are like, but for their address.
+    pub like: Endpoint,
+}
+
+/// Balancing policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LbPolicy {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// The less loaded of two random ones.
+    LeastRequest,
+    /// Any.
+    Random,
+}
+
+/// Circuit breaker thresholds; Envoy's default is 1,024 each and 3 retries.
+#[derive(Debug, Clone, Copy)]
+pub struct Breaker {
+    /// Most connections per worker.
+    pub max_connections: u32,
+    /// Most requests waiting for a connection.
+    pub max_pending_requests: u32,
+    /// Most requests under way.
+    pub max_requests: u32,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024 }
+    }
+}
