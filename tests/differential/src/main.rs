@@ -1,0 +1,62 @@
+//! `cargo diff-envoy`: the proxy beside the real Envoy. A table of contents: arguments, play, report, exit code.
+
+use clap::Parser;
+use foreshadow_differential::error::Error;
+use foreshadow_differential::programs::Programs;
+use foreshadow_differential::run::{self, Verdict};
+use foreshadow_differential::{report, scenes};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Plays scenes on the real Envoy and on foreshadow-proxy, with the same configuration and the same bytes, and compares what came out.
+///
+/// Envoy is taken from $ENVOY_BIN or PATH; foreshadow-proxy is built. Exit codes: 0 no undocumented difference, 1 some, 64 usage, 69 no Envoy,
+/// 70 a program failed.
+#[derive(Debug, Parser)]
+#[command(name = "diff-envoy", version)]
+struct Args {
+    /// Only this scene or group (may be given more than once)
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Write all verdicts to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only list the scenes
+    #[arg(long)]
+    list: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Nowhere to print to is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    match compare(&args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn compare(args: &Args) -> Result<(), Error> {
+    let chosen = scenes::chosen(&args.only)?;
+    if args.list {
+        chosen.iter().for_each(|s| println!("{}: {}", s.group, s.name));
+        return Ok(());
+    }
+    let outcomes = run::play(&Programs::prepare()?, &chosen).await?;
+    println!("{}", report::text(&outcomes));
+    if let Some(path) = &args.json {
+        let text = format!("{:#}\n", report::json(&outcomes));
+        std::fs::write(path, text).map_err(Error::failed(&format!("writing {}", path.display())))?;
+    }
+    let different = outcomes.iter().filter(|o| matches!(o.verdict, Verdict::Different)).count();
+    if different == 0 { Ok(()) } else { Err(Error::Different(format!("{different} scenes"))) }
+}
