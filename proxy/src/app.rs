@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Exit {
         eprintln!("error: at least one of --config-path (-c) and --config-yaml is needed\n\nFor more information, try '--help'.");
         return Exit::Usage;
     }
-    let source = Source { path: args.config_path.clone(), inline: args.config_yaml.clone() };
+    let source = Source { path: args.config_path.clone(), inline: args.config_yaml.clone(), service_cluster: args.service_cluster.clone() };
     let config = match config::load(&source) {
         Ok(config) => config,
         Err(problems) => {

@@ -30,17 +30,19 @@ pub struct Source {
     pub path: Option<PathBuf>,
     /// `--config-yaml`: YAML or JSON text.
     pub inline: Option<String>,
+    /// `--service-cluster`: who we are, when the configuration's `node.cluster` does not say.
+    pub service_cluster: Option<String>,
 }
 
 impl Source {
     /// A file alone.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self { path: Some(path.into()), inline: None }
+        Self { path: Some(path.into()), ..Self::default() }
     }
 
     /// A text alone.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { path: None, inline: Some(text.into()) }
+        Self { inline: Some(text.into()), ..Self::default() }
     }
 }
 
@@ -50,7 +52,7 @@ impl Source {
 /// Every problem found, each with file, line, column and field.
 pub fn load(source: &Source) -> Result<Config, Problems> {
     let sink = Sink::default();
-    let config = tree(source, &sink).and_then(|root| validate::config(&Value::root(&root, &sink)));
+    let config = tree(source, &sink).and_then(|root| validate::config(&Value::root(&root, &sink), source.service_cluster.as_deref()));
     finish(sink, config)
 }
 

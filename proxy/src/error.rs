@@ -32,14 +32,14 @@ pub enum ProxyError {
     /// A circuit breaker threshold is reached.
     #[error("upstream connect error or disconnect/reset before headers. reset reason: overflow")]
     Overflow,
-    /// The request is not valid.
-    #[error("{0}")]
+    /// The request is not valid; what about it is told in the log only.
+    #[error("")]
     Invalid(&'static str),
     /// The request asks for an upgrade that no route allows.
-    #[error("upgrades are not served here")]
+    #[error("")]
     Upgrade,
-    /// The request's method is not served.
-    #[error("CONNECT is not served here")]
+    /// No route takes this CONNECT.
+    #[error("")]
     Connecting,
 }
 
@@ -52,7 +52,7 @@ impl ProxyError {
     /// The status that a client sees.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::Connecting => StatusCode::NOT_FOUND,
             Self::NoCluster(status) => status,
             Self::NoHealthyUpstream | Self::Connect(_) | Self::Overflow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Reset("protocol error") => StatusCode::BAD_GATEWAY,
@@ -61,7 +61,6 @@ impl ProxyError {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Upgrade => StatusCode::FORBIDDEN,
-            Self::Connecting => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -80,6 +79,44 @@ impl ProxyError {
             Self::Invalid(_) => "invalid",
             Self::Upgrade => "upgrade",
             Self::Connecting => "connect_method",
+        }
+    }
+
+    /// Whether the client's connection ends with the answer: what follows on it cannot be trusted to be a request.
+    pub fn ends_connection(self) -> bool {
+        matches!(self, Self::Invalid(_) | Self::Upgrade | Self::Connecting)
+    }
+
+    /// Envoy's response flag; empty when there is none.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::NoRoute | Self::Connecting => "NR",
+            Self::NoCluster(_) => "NC",
+            Self::NoHealthyUpstream => "UH",
+            Self::Connect(_) => "UF",
+            Self::Reset("protocol error") => "UPE",
+            Self::Reset(_) => "UC",
+            Self::Timeout => "UT",
+            Self::StreamIdle => "SI",
+            Self::Overflow => "UO",
+            Self::RequestTimeout | Self::Invalid(_) | Self::Upgrade => "",
+        }
+    }
+
+    /// Envoy's response code details.
+    pub fn details(self) -> std::borrow::Cow<'static, str> {
+        let before_answer = |why: &str| format!("upstream_reset_before_response_started{{{}}}", why.replace(' ', "_")).into();
+        match self {
+            Self::NoRoute | Self::Connecting => "route_not_found".into(),
+            Self::NoCluster(_) => "cluster_not_found".into(),
+            Self::NoHealthyUpstream => "no_healthy_upstream".into(),
+            Self::Connect(why) | Self::Reset(why) => before_answer(why),
+            Self::Overflow => before_answer("overflow"),
+            Self::Timeout => "response_timeout".into(),
+            Self::StreamIdle => "stream_idle_timeout".into(),
+            Self::RequestTimeout => "request_overall_timeout".into(),
+            Self::Invalid(why) => why.replace(' ', "_").into(),
+            Self::Upgrade => "upgrade_failed".into(),
         }
     }
 

@@ -1,4 +1,9 @@
-//! HTTP details that are nobody's policy: header operations, the body of an answer.
+//! HTTP's small parts: bodies of answers, headers, what a client is believed, local replies.
 
 pub mod body;
+pub mod forwarded;
 pub mod headers;
+pub mod host;
+pub mod numbers;
+pub mod path;
+pub mod reply;

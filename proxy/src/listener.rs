@@ -1,5 +1,6 @@
 //! Listening sockets: one per worker and listener, sharing the port (SO_REUSEPORT), so that the kernel spreads connections.
 
+pub mod client;
 pub mod original;
 
 use socket2::{Domain, Protocol, Socket, Type};

@@ -2,10 +2,12 @@
 //!
 //! Runs on one worker's thread; every stage is a plain call. The copy leaves at one named place ([`crate::mirror::start`]).
 
-use crate::config::model::{Forward, HeaderOps, HostRewrite, Route, RouteAction, Weighted};
+use crate::config::model::{Forward, HeaderOps, HostRewrite, HttpManager, Route, RouteAction, ServerHeader, Weighted};
 use crate::error::ProxyError;
 use crate::http::body::AnswerBody;
-use crate::http::headers;
+use crate::http::forwarded::{self, Origin};
+use crate::http::{headers, host, numbers, path, reply};
+use crate::listener::client::Client;
 use crate::mirror::{self, Copies, Mirror};
 use crate::router::{self, Found, redirect, rewrite, target};
 use crate::state::State;
@@ -16,13 +18,18 @@ use crate::upstream::errand::Errand;
 use crate::upstream::patience::Limits;
 use crate::upstream::request::{Parcel, RequestBody};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, LOCATION, SERVER, UPGRADE, USER_AGENT};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER, UPGRADE, USER_AGENT,
+};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
+
+const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
 /// One request in so many is looked at for the synthetic stream.
 const SHAPE_EVERY: u64 = 16;
@@ -34,11 +41,13 @@ pub async fn serve(
     state: &State,
     stats: &WorkerStats,
     listener: usize,
-    peer: IpAddr,
+    client: &Client,
     request: &mut Option<Request<Incoming>>,
 ) -> Response<AnswerBody> {
     stats.downstream.requests.add(1);
-    let answer = match begin(state, stats, listener, peer, request) {
+    let manager = &state.config.listeners[listener].http;
+    let mut id = None;
+    let answer = match begin(state, stats, listener, client, request, &mut id) {
         Err(error) => Err(error),
         Ok(Step::Answer(answer)) => Ok(answer),
         Ok(Step::Forward(mut way)) => {
@@ -46,11 +55,25 @@ pub async fn serve(
             way.answered(sent)
         }
     };
-    let mut answer = answer.unwrap_or_else(|error| own_answer(error, stats));
-    if let Some(server) = &state.servers[listener] {
-        answer.headers_mut().insert(SERVER, server.clone());
-    }
+    let mut answer = answer.unwrap_or_else(|error| own_answer(error, manager, stats));
+    finish(manager, state.servers[listener].as_ref(), id, answer.headers_mut());
     answer
+}
+
+/// What every answer gets.
+fn finish(manager: &HttpManager, server: Option<&HeaderValue>, id: Option<HeaderValue>, headers: &mut HeaderMap) {
+    if let Some(server) = server
+        && (manager.server_header == ServerHeader::Overwrite
+            || manager.server_header == ServerHeader::AppendIfAbsent && !headers.contains_key(SERVER))
+    {
+        headers.insert(SERVER, server.clone());
+    }
+    if let Some(id) = id {
+        headers.insert(forwarded::REQUEST_ID, id);
+    }
+    if let Some(via) = &manager.via {
+        forwarded::add_via(headers, via);
+    }
 }
 
 /// What a request's first stages come to. (Made once and used where it is made: its size costs nothing.)
@@ -67,6 +90,7 @@ struct Way<'a> {
     errand: Errand,
     copies: Option<Copies>,
     answer_headers: &'a HeaderOps,
+    manager: &'a HttpManager,
 }
 
 impl Way<'_> {
@@ -74,9 +98,18 @@ impl Way<'_> {
         if let Some(copies) = &mut self.copies {
             copies.answered(sent.as_ref().map_or_else(|e| e.status(), Response::status));
         }
-        let mut answer = sent?.map(AnswerBody::upstream);
+        let sent = sent?;
+        let service_time_ms = sent.body().first_byte_us / 1000;
+        let mut answer = sent.map(AnswerBody::upstream);
         *answer.version_mut() = Version::HTTP_11;
-        headers::strip_hop_by_hop(answer.headers_mut());
+        // An upstream's own reason phrase ends here, as with Envoy.
+        answer.extensions_mut().clear();
+        if headers::look(answer.headers()).hop_by_hop {
+            headers::strip_hop_by_hop(answer.headers_mut());
+        }
+        if !self.manager.suppress_envoy_headers {
+            answer.headers_mut().insert(SERVICE_TIME, numbers::value(service_time_ms));
+        }
         headers::apply(self.answer_headers, answer.headers_mut());
         Ok(answer)
     }
@@ -87,20 +120,30 @@ fn begin<'a>(
     state: &'a State,
     stats: &WorkerStats,
     listener: usize,
-    peer: IpAddr,
+    client: &Client,
     request: &mut Option<Request<Incoming>>,
+    id: &mut Option<HeaderValue>,
 ) -> Result<Step<'a>, ProxyError> {
     let arrived = Instant::now();
     let manager = &state.config.listeners[listener].http;
     let (mut head, body) = request.take().ok_or(ProxyError::Invalid("no request"))?.into_parts();
-    let host = admit(&mut head)?;
+    let host = host::normalize(manager, admit(&mut head)?, client.local.port());
+    match path::normalize(manager, path_and_query(&head)) {
+        path::Outcome::Unchanged => {}
+        path::Outcome::Changed(path) => head.uri = path.parse().map_err(|_| ProxyError::Invalid("path_normalization_failed"))?,
+        path::Outcome::Redirect(to) => {
+            return redirected(HeaderValue::from_str(&to).ok().map(|to| (StatusCode::TEMPORARY_REDIRECT, to)), None);
+        }
+        path::Outcome::Refused => return Err(ProxyError::Invalid("path_normalization_failed")),
+    }
+    let origin = arrive(manager, &mut head, client);
+    if manager.always_set_request_id_in_response {
+        *id = head.headers.get(forwarded::REQUEST_ID).cloned();
+    }
     let host_text = host.to_str().unwrap_or_default();
     if stats.downstream.requests.get() % SHAPE_EVERY == 1 {
         remember(stats, &head, host_text);
     }
-    let client = headers::client(manager, &head.headers, peer);
-    headers::strip_hop_by_hop(&mut head.headers);
-    headers::forward(manager, &mut head.headers, peer);
     let route = match router::find(&manager.routes, &head, host_text, state) {
         Found::Route(route) => route,
         Found::TlsRequired => return redirected(redirect::to_tls(&head, host_text), None),
@@ -112,22 +155,45 @@ fn begin<'a>(
         RouteAction::Forward(to) => to,
     };
     let (cluster, weighted) = target::choose(&to.to, &head, state)?;
-    let auto_host = prepare(route, to, weighted, &mut head, host)?;
+    let auto_host = prepare(manager, route, to, weighted, &mut head, host)?;
+    if body.is_end_stream() && announces_length(&head.method) && !head.headers.contains_key(CONTENT_LENGTH) {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     let probe = is_probe(&head);
     let upstream = if probe { &state.probes[cluster] } else { &state.upstreams[cluster] };
-    let mut copies = if probe { None } else { mirror::start(mirrors(state, to, cluster), &head, &body, client) };
+    let mut copies = if probe { None } else { mirror::start(mirrors(state, to, cluster), &head, &body, origin.address) };
     let body = RequestBody::client(body, &upstream.stats, copies.as_mut().and_then(|c| c.tee.take()));
     let limits = Limits { arrived, timeout: to.timeout, idle: manager.stream_idle_timeout, upload: manager.request_timeout };
     let errand = Errand { limits, auto_host };
     let answer_headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.response_headers, |own| &own.1);
-    Ok(Step::Forward(Way { upstream, parcel: Some(Request::from_parts(head, body)), errand, copies, answer_headers }))
+    Ok(Step::Forward(Way { upstream, parcel: Some(Request::from_parts(head, body)), errand, copies, answer_headers, manager }))
+}
+
+/// What every request gets before it is routed; where it comes from.
+fn arrive(manager: &HttpManager, head: &mut Parts, client: &Client) -> Origin {
+    let found = headers::look(&head.headers);
+    if found.hop_by_hop {
+        headers::strip_hop_by_hop(&mut head.headers);
+    }
+    if found.client_cert {
+        forwarded::strip_client_cert(&mut head.headers);
+    }
+    forwarded::arrive(manager, &mut head.headers, client, found.envoy)
+}
+
+/// Methods whose requests say how long their body is even when there is none (RFC 9110, section 8.6).
+fn announces_length(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::TRACE | Method::CONNECT)
+}
+
+fn path_and_query(head: &Parts) -> &str {
+    head.uri.path_and_query().map_or("/", |p| p.as_str())
 }
 
 /// Sends the client elsewhere.
 fn redirected<'a>(to: Option<(StatusCode, HeaderValue)>, route: Option<&Route>) -> Result<Step<'a>, ProxyError> {
     let (status, location) = to.ok_or(ProxyError::Invalid("the redirect cannot be written"))?;
-    let mut answer = Response::new(AnswerBody::own(Bytes::new()));
-    *answer.status_mut() = status;
+    let mut answer = reply::with(status, "");
     answer.headers_mut().insert(LOCATION, location);
     if let Some(route) = route {
         headers::apply(&route.response_headers, answer.headers_mut());
@@ -136,8 +202,7 @@ fn redirected<'a>(to: Option<(StatusCode, HeaderValue)>, route: Option<&Route>) 
 }
 
 fn direct(status: StatusCode, body: &Bytes, route: &Route) -> Response<AnswerBody> {
-    let mut answer = Response::new(AnswerBody::own(body.clone()));
-    *answer.status_mut() = status;
+    let mut answer = reply::with(status, body.clone());
     headers::apply(&route.response_headers, answer.headers_mut());
     answer
 }
@@ -160,7 +225,7 @@ fn admit(head: &mut Parts) -> Result<HeaderValue, ProxyError> {
     };
     // HTTP/1.0 knows requests without a host.
     let host = host.or_else(|| (head.version < Version::HTTP_11).then_some(HeaderValue::from_static("")));
-    host.ok_or(ProxyError::Invalid("missing host"))
+    host.ok_or(ProxyError::Invalid("missing_host_header"))
 }
 
 /// HTTP/2 may bring a cookie in crumbs; they are joined on the way (RFC 9113, section 8.2.3).
@@ -174,14 +239,27 @@ fn join_cookies(head: &mut Parts) {
 }
 
 /// The request as it goes upstream: path, headers, host. Whether the host is left to the endpoint.
-fn prepare(route: &Route, to: &Forward, weighted: Option<&Weighted>, head: &mut Parts, host: HeaderValue) -> Result<bool, ProxyError> {
+fn prepare(
+    manager: &HttpManager,
+    route: &Route,
+    to: &Forward,
+    weighted: Option<&Weighted>,
+    head: &mut Parts,
+    host: HeaderValue,
+) -> Result<bool, ProxyError> {
     rewrite::path(&route.matching.path, to, head)?;
+    if let Some(timeout) = to.timeout.filter(|_| !manager.suppress_envoy_headers) {
+        head.headers.insert(EXPECTED_TIMEOUT, numbers::value(timeout.as_millis() as u64));
+    }
     let headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.request_headers, |own| &own.0);
     headers::apply(headers, &mut head.headers);
     let how = weighted.and_then(|w| w.host_rewrite.as_ref()).or(to.host_rewrite.as_ref());
     let new = how.and_then(|how| rewrite::host(how, to.append_forwarded_host, head, &host));
     if new.is_some() || head.version == Version::HTTP_2 || head.headers.get(HOST) != Some(&host) {
         head.headers.insert(HOST, new.unwrap_or(host));
+    }
+    if manager.suppress_envoy_headers {
+        rewrite::untold(head);
     }
     head.version = Version::HTTP_11;
     Ok(matches!(how, Some(HostRewrite::Auto)))
@@ -214,19 +292,14 @@ fn remember(stats: &WorkerStats, head: &Parts, host: &str) {
     }
 }
 
-fn own_answer(error: ProxyError, stats: &WorkerStats) -> Response<AnswerBody> {
+fn own_answer(error: ProxyError, manager: &HttpManager, stats: &WorkerStats) -> Response<AnswerBody> {
     if error.is_refusal() {
         stats.downstream.refused.add(error.reason());
     }
-    let mut answer = Response::new(AnswerBody::own(error.to_string()));
-    *answer.status_mut() = error.status();
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    answer
+    reply::failed(error, manager.suppress_envoy_headers)
 }
 
 /// Answer when the listener is gone.
 pub fn gone() -> Response<AnswerBody> {
-    let mut answer = Response::new(AnswerBody::own("the listener was removed"));
-    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    answer
+    reply::with(StatusCode::SERVICE_UNAVAILABLE, "the listener was removed")
 }

@@ -13,6 +13,8 @@ mod forwarding;
 mod interception;
 #[path = "dataplane/lifecycle.rs"]
 mod lifecycle;
+#[path = "dataplane/manager.rs"]
+mod manager;
 #[path = "dataplane/mirroring.rs"]
 mod mirroring;
 #[path = "dataplane/namespace.rs"]

@@ -4,10 +4,12 @@
 
 mod cluster;
 mod domains;
+mod manager;
 mod route;
 
 pub use cluster::*;
 pub use domains::*;
+pub use manager::*;
 pub use route::*;
 
 use std::net::SocketAddr;
@@ -47,53 +49,6 @@ pub struct Listener {
     pub hand_over: bool,
     /// HTTP connection manager.
     pub http: HttpManager,
-}
-
-/// Protocols a listener accepts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Codec {
-    /// HTTP/1.1 or HTTP/2 by preface.
-    #[default]
-    Auto,
-    /// HTTP/1.1 only.
-    Http1,
-    /// HTTP/2 only.
-    Http2,
-}
-
-/// HTTP connection manager.
-#[derive(Debug, Clone)]
-pub struct HttpManager {
-    /// Prefix of its statistics.
-    pub stat_prefix: String,
-    /// Protocols.
-    pub codec: Codec,
-    /// Routes.
-    pub routes: RouteTable,
-    /// Make an `x-request-id` when there is none (default true).
-    pub generate_request_id: bool,
-    /// Keep a client's `x-request-id` (default false: replaced at the edge, i.e. when `use_remote_address` is set).
-    pub preserve_external_request_id: bool,
-    /// Trust the peer address: append it to `x-forwarded-for` and treat the client as external when it is.
-    pub use_remote_address: bool,
-    /// Trusted hops in `x-forwarded-for`.
-    pub xff_num_trusted_hops: u32,
-    /// `server` header of answers (default `envoy`'s counterpart: `foreshadow`).
-    pub server_name: String,
-    /// Largest request head in KiB (default 60).
-    pub max_request_headers_kb: u32,
-    /// Most request headers (default 100).
-    pub max_headers_count: u32,
-    /// Idle keep-alive connections are closed after this (default 1 h).
-    pub idle_timeout: Option<Duration>,
-    /// A stream without progress is ended after this (default 5 min).
-    pub stream_idle_timeout: Option<Duration>,
-    /// The whole request must have arrived within this (default off).
-    pub request_timeout: Option<Duration>,
-    /// The request head must have arrived within this (default off).
-    pub request_headers_timeout: Option<Duration>,
-    /// Grace period of a drain (default 5 s).
-    pub drain_timeout: Duration,
 }
 
 /// One mirror policy. Envoy's fields, and ours with safe defaults.

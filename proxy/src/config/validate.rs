@@ -60,16 +60,18 @@ const ADMIN: Schema = Schema {
     unsupported: "access_log access_log_path profile_path socket_options ignore_global_conn_limit allow_paths",
 };
 
-/// Reads a bootstrap document. The result is usable only when the sink stayed clean.
-pub fn config(root: &Value<'_>) -> Option<Config> {
+/// Reads a bootstrap document. The result is usable only when the sink stayed clean. `service_cluster` stands for the whole document's
+/// `node.cluster`.
+pub fn config(root: &Value<'_>, service_cluster: Option<&str>) -> Option<Config> {
     let fields = root.message(&BOOTSTRAP)?;
+    let mut node_cluster = None;
     if let Some(node) = fields.get("node").and_then(|v| v.message(&NODE)) {
-        // Labels for a control plane, of which there is none: checked, and without effect.
-        for label in ["id", "cluster"] {
-            node.get(label).map(|v| v.string());
-        }
+        // Labels for a control plane, of which there is none: checked, and without effect but for the cluster's name.
+        node.get("id").map(|v| v.string());
         node.get("metadata").map(|v| v.entries());
+        node_cluster = node.get("cluster").and_then(|v| v.string());
     }
+    let service_cluster = service_cluster.map_or_else(|| node_cluster.unwrap_or_default(), str::to_owned);
     let admin = fields.get("admin").and_then(|v| admin(&v));
     let runtime = fields.get("layered_runtime").map(|v| runtime::layers(&v)).unwrap_or_default();
     let resources = fields.get("static_resources").and_then(|v| v.message(&STATIC_RESOURCES));
@@ -83,7 +85,7 @@ pub fn config(root: &Value<'_>) -> Option<Config> {
     let whole = clusters.len() == names.len();
     let own_mirrors: Vec<Vec<Arc<MirrorPolicy>>> =
         if whole { clusters.iter().map(|c| c.mirrors.clone()).collect() } else { vec![Vec::new(); names.len()] };
-    let scope = routes::Scope { names: &names, own_mirrors: &own_mirrors };
+    let scope = routes::Scope { names: &names, own_mirrors: &own_mirrors, service_cluster: &service_cluster };
     let listeners: Vec<Arc<Listener>> = listener_values.iter().filter_map(|v| listener::listener(v, &scope)).map(Arc::new).collect();
     unique_listeners(&listener_values, &listeners);
     let clusters = mark_mirror_only(clusters, &listeners);

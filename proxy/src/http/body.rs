@@ -14,8 +14,6 @@ pub struct AnswerBody<G = ()> {
     _guard: G,
 }
 
-// Nearly every answer is the large one: a box would cost each of them an allocation.
-#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "boxing the common case would cost every request an allocation")]
 enum From {

@@ -28,6 +28,12 @@ pub fn path(matched: &PathMatch, to: &Forward, head: &mut Parts) -> Result<(), P
     Ok(())
 }
 
+/// Takes back what was told of rewrites (the router's `suppress_envoy_headers`).
+pub fn untold(head: &mut Parts) {
+    head.headers.remove(ORIGINAL_PATH);
+    head.headers.remove(ORIGINAL_HOST);
+}
+
 /// A path with its query after a rewrite.
 pub fn new_path(matched: &PathMatch, rewrite: &PathRewrite, path_and_query: &str) -> String {
     let query_at = path_and_query.find('?').unwrap_or(path_and_query.len());

@@ -70,7 +70,7 @@ impl Flight {
             self.stats.first_byte.borrow_mut().record_us(us);
         }
         let ended = inner.is_end_stream();
-        let mut body = UpstreamBody { inner, connection: answer.connection, flight: self, patience };
+        let mut body = UpstreamBody { inner, connection: answer.connection, flight: self, patience, first_byte_us: us };
         if ended {
             body.end();
         }
@@ -115,6 +115,8 @@ pub struct UpstreamBody {
     connection: Option<H1>,
     flight: Flight,
     patience: Patience,
+    /// From the request's arrival to the head of this answer, in microseconds.
+    pub first_byte_us: u64,
 }
 
 impl UpstreamBody {

@@ -182,9 +182,6 @@ async fn connect(address: SocketAddr, patience: Duration, stats: &ClusterStats) 
 
 fn why(error: &std::io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            "remote connection failure, transport failure reason: delayed connect error: Connection refused"
-        }
         std::io::ErrorKind::AddrNotAvailable => "local connection failure, transport failure reason: no local port is free",
         _ => "remote connection failure",
     }

@@ -4,6 +4,7 @@ use super::connections::{Connection, Connections, Order};
 use crate::config::model::{Codec, HttpManager};
 use crate::executor::LocalExecutor;
 use crate::http::body::AnswerBody;
+use crate::listener::client::Client;
 use crate::listener::original::{self, OriginalDst};
 use crate::stack;
 use crate::state::State;
@@ -18,7 +19,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -97,13 +98,15 @@ impl Accepting {
         if handed_to.is_some() {
             it.name = listener.name.as_str().into();
         }
+        let local = wanted.or_else(|| stream.local_addr().ok()).unwrap_or(accepted_by.address);
+        let client = Rc::new(Client { remote: peer, local, tls: false });
         let (connection, registered) = self.connections.register(it.name.clone(), manager);
         let builder = builder(manager);
         spawn_local(async move {
             let stats = it.stats.clone();
             stats.downstream.connections.add(1);
             stats.downstream.connections_total.add(1);
-            it.serve(builder, stream, peer.ip(), wanted, connection).await;
+            it.serve(builder, stream, client, wanted, connection).await;
             stats.downstream.connections.sub(1);
             drop(registered);
         });
@@ -113,13 +116,14 @@ impl Accepting {
         self,
         builder: auto::Builder<LocalExecutor>,
         stream: TcpStream,
-        peer: IpAddr,
+        client: Rc<Client>,
         wanted: Option<SocketAddr>,
         connection: Rc<Connection>,
     ) {
         let io = TokioIo::new(Watched { stream, connection: connection.clone() });
         let service = service_fn(|mut request: Request<Incoming>| {
             let (current, stats, connections) = (self.current(), self.stats.clone(), self.connections.clone());
+            let client = client.clone();
             let multiplexed = request.version() == Version::HTTP_2;
             let busy = connection.begin(multiplexed);
             if let (Some(to), Some((state, _))) = (wanted, &current)
@@ -130,7 +134,7 @@ impl Accepting {
             let mut request = Some(request);
             async move {
                 let mut answer = match current {
-                    Some((state, index)) => stack::serve(&state, &stats, index, peer, &mut request).await,
+                    Some((state, index)) => stack::serve(&state, &stats, index, &client, &mut request).await,
                     // The listener was removed by a reload while the connection stayed.
                     None => stack::gone(),
                 };
@@ -155,7 +159,7 @@ impl Accepting {
         })
         .await;
         if let Err(error) = ended {
-            tracing::debug!(%peer, error, "connection ended");
+            tracing::debug!(peer = %client.remote, error, "connection ended");
         }
     }
 }

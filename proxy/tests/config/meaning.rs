@@ -97,7 +97,7 @@ fn inline_text_is_merged_over_the_file_as_envoy_does() {
 admin: { address: { socketAddress: { portValue: 7 } } }
 staticResources: { clusters: { name: more } }
 ";
-    let source = Source { path: Some("proxy/tests/config/mapping.yaml".into()), inline: Some(inline.to_owned()) };
+    let source = Source { path: Some("proxy/tests/config/mapping.yaml".into()), inline: Some(inline.to_owned()), ..Source::default() };
     let config = load(&source).unwrap();
     assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:7");
     assert_eq!(config.clusters.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["c", "more"]);

@@ -128,7 +128,7 @@ async fn requests_refused_before_routing() {
     let app = Backend::start("app").await;
     let proxy = before(&[app.address], "").await;
     for (head, status) in [
-        ("CONNECT a.test:443 HTTP/1.1\r\nhost: a.test:443\r\n\r\n", "501"),
+        ("CONNECT a.test:443 HTTP/1.1\r\nhost: a.test:443\r\n\r\n", "404"),
         ("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n", "403"),
         ("GET / HTTP/1.1\r\n\r\n", "400"),
         ("GET / HTTP/1.1\r\nhost: a\r\nx-long: LONG\r\n\r\n", "431"),

@@ -46,6 +46,8 @@ pub struct Scope<'a> {
     pub names: &'a Names,
     /// Mirror policies of each cluster's own, by cluster.
     pub own_mirrors: &'a [Vec<Arc<MirrorPolicy>>],
+    /// Who we are to others; may be empty.
+    pub service_cluster: &'a str,
 }
 
 /// What a level hands down.

@@ -1,0 +1,14 @@
+//! Who is at the other end of a client connection: addresses and what the handshake said. Made once a connection, shared by its requests.
+
+use std::net::SocketAddr;
+
+/// The client's end of a connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Where the client is, as the socket tells.
+    pub remote: SocketAddr,
+    /// Where it reached us; for a redirected connection, where it wanted to go.
+    pub local: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
