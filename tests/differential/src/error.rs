@@ -17,7 +17,7 @@ pub enum Error {
     NoScene(String),
     /// Scenes differ, and nobody said that they may.
     #[error("{0} differ from Envoy and are not documented deviations")]
-    Different(String),
+    Different(usize),
 }
 
 impl Error {

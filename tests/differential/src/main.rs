@@ -3,8 +3,8 @@
 use clap::Parser;
 use foreshadow_differential::error::Error;
 use foreshadow_differential::programs::Programs;
-use foreshadow_differential::run::{self, Verdict};
-use foreshadow_differential::{report, scenes};
+use foreshadow_differential::run::Verdict;
+use foreshadow_differential::{play, report};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,17 +46,17 @@ async fn main() -> ExitCode {
 }
 
 async fn compare(args: &Args) -> Result<(), Error> {
-    let chosen = scenes::chosen(&args.only)?;
+    let play = play::Play::chosen(&args.only)?;
     if args.list {
-        chosen.iter().for_each(|s| println!("{}: {}", s.group, s.name));
+        play.names().for_each(|(group, name)| println!("{group}: {name}"));
         return Ok(());
     }
-    let outcomes = run::play(&Programs::prepare()?, &chosen).await?;
+    let outcomes = play.run(&Programs::prepare()?).await?;
     println!("{}", report::text(&outcomes));
     if let Some(path) = &args.json {
         let text = format!("{:#}\n", report::json(&outcomes));
         std::fs::write(path, text).map_err(Error::failed(&format!("writing {}", path.display())))?;
     }
     let different = outcomes.iter().filter(|o| matches!(o.verdict, Verdict::Different)).count();
-    if different == 0 { Ok(()) } else { Err(Error::Different(format!("{different} scenes"))) }
+    if different == 0 { Ok(()) } else { Err(Error::Different(different)) }
 }
