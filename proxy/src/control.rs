@@ -302,6 +302,7 @@ fn add(sum: &mut Snapshot, part: &Snapshot) {
         all.responses.iter_mut().zip(mine.responses).for_each(|(a, m)| *a += m);
         all.in_flight += mine.in_flight;
         mine.failures.iter().for_each(|(r, n)| *all.failures.entry(r.clone()).or_default() += n);
+        mine.events.iter().for_each(|(e, n)| *all.events.entry(e.clone()).or_default() += n);
         // One shape everywhere: adding cannot fail.
         let _ = all.total_us.add(&*mine.total_us);
         let _ = all.first_byte_us.add(&*mine.first_byte_us);

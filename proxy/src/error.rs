@@ -20,9 +20,24 @@ pub enum ProxyError {
     /// The connection broke before an answer.
     #[error("upstream connect error or disconnect/reset before headers. reset reason: {0}")]
     Reset(&'static str),
+    /// No connection could be made, not for the last try either.
+    #[error("upstream connect error or disconnect/reset before headers. retried and the latest reset reason: {0}")]
+    ConnectAgain(&'static str),
+    /// The connection broke before an answer, at the last try as well.
+    #[error("upstream connect error or disconnect/reset before headers. retried and the latest reset reason: {0}")]
+    ResetAgain(&'static str),
     /// The route's timeout passed.
     #[error("upstream request timeout")]
     Timeout,
+    /// The time for one try passed.
+    #[error("upstream request timeout")]
+    PerTryTimeout,
+    /// The time for the whole stream passed.
+    #[error("downstream duration timeout")]
+    StreamDuration,
+    /// HTTP/2: the endpoint refused the stream before it did anything with it.
+    #[error("upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset")]
+    RefusedStream,
     /// Nothing moved for the stream's idle timeout.
     #[error("stream timeout")]
     StreamIdle,
@@ -46,7 +61,23 @@ pub enum ProxyError {
 impl ProxyError {
     /// hyper's error in Envoy's words.
     pub fn reset(error: &hyper::Error) -> Self {
-        if error.is_parse() { Self::Reset("protocol error") } else { Self::Reset("connection termination") }
+        let reset = std::error::Error::source(error).and_then(|e| e.downcast_ref::<h2::Error>());
+        match reset.filter(|e| e.is_reset() && e.is_remote()).and_then(h2::Error::reason) {
+            Some(h2::Reason::REFUSED_STREAM) => Self::RefusedStream,
+            Some(_) => Self::Reset("remote reset"),
+            None if error.is_parse() => Self::Reset("protocol error"),
+            None => Self::Reset("connection termination"),
+        }
+    }
+
+    /// The same after more than one try.
+    #[must_use]
+    pub fn again(self) -> Self {
+        match self {
+            Self::Connect(why) => Self::ConnectAgain(why),
+            Self::Reset(why) => Self::ResetAgain(why),
+            other => other,
+        }
     }
 
     /// The status that a client sees.
@@ -54,10 +85,10 @@ impl ProxyError {
         match self {
             Self::NoRoute | Self::Connecting => StatusCode::NOT_FOUND,
             Self::NoCluster(status) => status,
-            Self::NoHealthyUpstream | Self::Connect(_) | Self::Overflow => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Reset("protocol error") => StatusCode::BAD_GATEWAY,
-            Self::Reset(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Timeout | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoHealthyUpstream | Self::Connect(_) | Self::ConnectAgain(_) | Self::Overflow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Reset("protocol error") | Self::ResetAgain("protocol error") => StatusCode::BAD_GATEWAY,
+            Self::Reset(_) | Self::ResetAgain(_) | Self::RefusedStream => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout | Self::PerTryTimeout | Self::StreamDuration | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Upgrade => StatusCode::FORBIDDEN,
@@ -70,9 +101,12 @@ impl ProxyError {
             Self::NoRoute => "no_route",
             Self::NoCluster(_) => "no_cluster",
             Self::NoHealthyUpstream => "no_healthy_upstream",
-            Self::Connect(_) => "connect",
-            Self::Reset(_) => "reset",
+            Self::Connect(_) | Self::ConnectAgain(_) => "connect",
+            Self::Reset(_) | Self::ResetAgain(_) => "reset",
+            Self::RefusedStream => "refused_stream",
             Self::Timeout => "timeout",
+            Self::PerTryTimeout => "per_try_timeout",
+            Self::StreamDuration => "stream_duration",
             Self::StreamIdle => "idle",
             Self::RequestTimeout => "request_timeout",
             Self::Overflow => "overflow",
@@ -80,6 +114,11 @@ impl ProxyError {
             Self::Upgrade => "upgrade",
             Self::Connecting => "connect_method",
         }
+    }
+
+    /// The gRPC status that a gRPC client sees instead of [`Self::status`].
+    pub fn grpc_status(self) -> u32 {
+        if self == Self::StreamDuration { 4 } else { grpc_status(self.status()) }
     }
 
     /// Whether the client's connection ends with the answer: what follows on it cannot be trusted to be a request.
@@ -93,10 +132,12 @@ impl ProxyError {
             Self::NoRoute | Self::Connecting => "NR",
             Self::NoCluster(_) => "NC",
             Self::NoHealthyUpstream => "UH",
-            Self::Connect(_) => "UF",
-            Self::Reset("protocol error") => "UPE",
-            Self::Reset(_) => "UC",
-            Self::Timeout => "UT",
+            Self::Connect(_) | Self::ConnectAgain(_) => "UF",
+            Self::Reset("protocol error") | Self::ResetAgain("protocol error") => "UPE",
+            Self::Reset(_) | Self::ResetAgain(_) => "UC",
+            Self::RefusedStream => "UR",
+            Self::Timeout | Self::PerTryTimeout => "UT",
+            Self::StreamDuration => "DT",
             Self::StreamIdle => "SI",
             Self::Overflow => "UO",
             Self::RequestTimeout | Self::Invalid(_) | Self::Upgrade => "",
@@ -110,9 +151,12 @@ impl ProxyError {
             Self::NoRoute | Self::Connecting => "route_not_found".into(),
             Self::NoCluster(_) => "cluster_not_found".into(),
             Self::NoHealthyUpstream => "no_healthy_upstream".into(),
-            Self::Connect(why) | Self::Reset(why) => before_answer(why),
+            Self::Connect(why) | Self::ConnectAgain(why) | Self::Reset(why) | Self::ResetAgain(why) => before_answer(why),
             Self::Overflow => before_answer("overflow"),
+            Self::RefusedStream => before_answer("remote refused stream reset"),
             Self::Timeout => "response_timeout".into(),
+            Self::PerTryTimeout => "upstream_per_try_timeout".into(),
+            Self::StreamDuration => "max_duration_timeout".into(),
             Self::StreamIdle => "stream_idle_timeout".into(),
             Self::RequestTimeout => "request_overall_timeout".into(),
             Self::Invalid(why) => why.replace(' ', "_").into(),
@@ -123,5 +167,17 @@ impl ProxyError {
     /// Whether the request never got as far as a cluster.
     pub fn is_refusal(self) -> bool {
         matches!(self, Self::NoRoute | Self::NoCluster(_) | Self::Invalid(_) | Self::Upgrade | Self::Connecting)
+    }
+}
+
+/// The gRPC status for an HTTP status (gRPC's own table, with 400 as internal).
+pub fn grpc_status(status: StatusCode) -> u32 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
     }
 }

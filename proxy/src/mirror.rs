@@ -195,7 +195,7 @@ impl Copy {
         if let Some(request) = &mut self.parcel {
             *request.body_mut() = RequestBody::held(held.frames.iter().cloned());
         }
-        let limits = Limits { arrived: Instant::now(), timeout: Some(self.mirror.policy.limits.timeout), idle: None, upload: None };
+        let limits = Limits { timeout: Some(self.mirror.policy.limits.timeout), ..Limits::none(Instant::now()) };
         let mut answer = self.mirror.upstream.send(&mut self.parcel, limits).await.map_err(ProxyError::reason)?;
         self.pair.copy(answer.status());
         let mut body = pin!(answer.body_mut());

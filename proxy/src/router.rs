@@ -7,6 +7,7 @@ pub mod matching;
 pub mod redirect;
 pub mod rewrite;
 pub mod target;
+pub mod terms;
 
 use crate::config::model::{RequireTls, Route, RouteTable, RuntimeFraction};
 use http::request::Parts;
@@ -34,18 +35,16 @@ pub enum Found<'a> {
 /// The route of a request, whose headers are as the connection manager left them.
 pub fn find<'a>(table: &'a RouteTable, head: &Parts, host: &str, now: &impl Circumstances) -> Found<'a> {
     let Some(virtual_host) = table.domains.find(host).and_then(|nth| table.virtual_hosts.get(nth)) else { return Found::Nothing };
-    if virtual_host.require_tls != RequireTls::None && redirect::scheme(head) != "https" {
-        let inside = virtual_host.require_tls == RequireTls::ExternalOnly && is_internal(head);
-        if !inside {
-            return Found::TlsRequired;
-        }
+    let from_inside = || virtual_host.require_tls == RequireTls::ExternalOnly && is_internal(head);
+    if virtual_host.require_tls != RequireTls::None && redirect::scheme(head) != "https" && !from_inside() {
+        return Found::TlsRequired;
     }
     let path = head.uri.path();
     let route = virtual_host.routes.iter().find(|r| matching::matches(&r.matching, head, path, host, now));
     route.map_or(Found::Nothing, Found::Route)
 }
 
-/// By the connection manager's own mark.
+/// By the connection manager's own mark, which it takes from everybody else.
 fn is_internal(head: &Parts) -> bool {
     head.headers.get("x-envoy-internal").is_some_and(|v| v == "true")
 }

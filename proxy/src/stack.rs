@@ -3,23 +3,25 @@
 //! Runs on one worker's thread; every stage is a plain call. The copy leaves at one named place ([`crate::mirror::start`]).
 
 use crate::config::model::{Forward, HeaderOps, HostRewrite, HttpManager, Route, RouteAction, ServerHeader, Weighted};
-use crate::error::ProxyError;
+use crate::error::{ProxyError, grpc_status};
 use crate::http::body::AnswerBody;
 use crate::http::forwarded::{self, Origin};
 use crate::http::{headers, host, numbers, path, reply};
 use crate::listener::client::Client;
 use crate::mirror::{self, Copies, Mirror};
+use crate::router::matching::is_grpc;
+use crate::router::terms::{Retry, Terms};
 use crate::router::{self, Found, redirect, rewrite, target};
 use crate::state::State;
 use crate::stats::WorkerStats;
-use crate::upstream::Upstream;
 use crate::upstream::answer::UpstreamBody;
 use crate::upstream::errand::Errand;
 use crate::upstream::patience::Limits;
 use crate::upstream::request::{Parcel, RequestBody};
+use crate::upstream::{Upstream, retry};
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER, UPGRADE, USER_AGENT,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER, UPGRADE, USER_AGENT,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -46,18 +48,35 @@ pub async fn serve(
 ) -> Response<AnswerBody> {
     stats.downstream.requests.add(1);
     let manager = &state.config.listeners[listener].http;
-    let mut id = None;
-    let answer = match begin(state, stats, listener, client, request, &mut id) {
+    let mut noted = Noted::default();
+    let answer = match begin(state, stats, listener, client, request, &mut noted) {
         Err(error) => Err(error),
-        Ok(Step::Answer(answer)) => Ok(answer),
+        Ok(Step::Answer(answer, text)) if noted.grpc => {
+            let status = grpc_status(answer.status());
+            Ok(reply::for_grpc(answer, status, &String::from_utf8_lossy(&text)))
+        }
+        Ok(Step::Answer(answer, _)) => Ok(answer),
         Ok(Step::Forward(mut way)) => {
-            let sent = way.upstream.send(&mut way.parcel, way.errand).await;
+            let sent = match way.retry.take() {
+                None => way.upstream.send(&mut way.parcel, way.errand).await,
+                // Rare, and large: not to be part of every request's future.
+                Some(retry) => Box::pin(retry::send(way.upstream, &mut way.parcel, way.errand, retry)).await,
+            };
             way.answered(sent)
         }
     };
-    let mut answer = answer.unwrap_or_else(|error| own_answer(error, manager, stats));
-    finish(manager, state.servers[listener].as_ref(), id, answer.headers_mut());
+    let mut answer = answer.unwrap_or_else(|error| own_answer(error, manager, stats, noted.grpc));
+    finish(manager, state.servers[listener].as_ref(), noted.id, answer.headers_mut());
     answer
+}
+
+/// What of a request is needed for its answer.
+#[derive(Default)]
+struct Noted {
+    /// Its id, where answers are to have it.
+    id: Option<HeaderValue>,
+    /// It is gRPC's: answers made here have to be, too.
+    grpc: bool,
 }
 
 /// What every answer gets.
@@ -79,7 +98,8 @@ fn finish(manager: &HttpManager, server: Option<&HeaderValue>, id: Option<Header
 /// What a request's first stages come to. (Made once and used where it is made: its size costs nothing.)
 #[allow(clippy::large_enum_variant)]
 enum Step<'a> {
-    Answer(Response<AnswerBody>),
+    /// Made here, from this text.
+    Answer(Response<AnswerBody>, Bytes),
     Forward(Way<'a>),
 }
 
@@ -87,7 +107,8 @@ enum Step<'a> {
 struct Way<'a> {
     upstream: &'a Upstream,
     parcel: Parcel,
-    errand: Errand,
+    errand: Errand<'a>,
+    retry: Option<Box<Retry>>,
     copies: Option<Copies>,
     answer_headers: &'a HeaderOps,
     manager: &'a HttpManager,
@@ -122,7 +143,7 @@ fn begin<'a>(
     listener: usize,
     client: &Client,
     request: &mut Option<Request<Incoming>>,
-    id: &mut Option<HeaderValue>,
+    noted: &mut Noted,
 ) -> Result<Step<'a>, ProxyError> {
     let arrived = Instant::now();
     let manager = &state.config.listeners[listener].http;
@@ -138,8 +159,9 @@ fn begin<'a>(
     }
     let origin = arrive(manager, &mut head, client);
     if manager.always_set_request_id_in_response {
-        *id = head.headers.get(forwarded::REQUEST_ID).cloned();
+        noted.id = head.headers.get(forwarded::REQUEST_ID).cloned();
     }
+    noted.grpc = head.method == Method::POST && is_grpc(head.headers.get(CONTENT_TYPE));
     let host_text = host.to_str().unwrap_or_default();
     if stats.downstream.requests.get() % SHAPE_EVERY == 1 {
         remember(stats, &head, host_text);
@@ -150,12 +172,14 @@ fn begin<'a>(
         Found::Nothing => return Err(ProxyError::NoRoute),
     };
     let to = match &route.action {
-        RouteAction::Direct { status, body } => return Ok(Step::Answer(direct(*status, body, route))),
+        RouteAction::Direct { status, body } => return Ok(Step::Answer(direct(*status, body, route), body.clone())),
         RouteAction::Redirect(to) => return redirected(redirect::location(to, &route.matching.path, &head, host_text), Some(route)),
         RouteAction::Forward(to) => to,
     };
     let (cluster, weighted) = target::choose(&to.to, &head, state)?;
+    let terms = Terms::new(to, &mut head, origin.internal);
     let auto_host = prepare(manager, route, to, weighted, &mut head, host)?;
+    tell_timeout(manager, &terms, &mut head);
     if body.is_end_stream() && announces_length(&head.method) && !head.headers.contains_key(CONTENT_LENGTH) {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
@@ -163,10 +187,18 @@ fn begin<'a>(
     let upstream = if probe { &state.probes[cluster] } else { &state.upstreams[cluster] };
     let mut copies = if probe { None } else { mirror::start(mirrors(state, to, cluster), &head, &body, origin.address) };
     let body = RequestBody::client(body, &upstream.stats, copies.as_mut().and_then(|c| c.tee.take()));
-    let limits = Limits { arrived, timeout: to.timeout, idle: manager.stream_idle_timeout, upload: manager.request_timeout };
-    let errand = Errand { limits, auto_host };
+    let limits = Limits {
+        arrived,
+        timeout: terms.timeout,
+        idle: to.idle_timeout.unwrap_or(manager.stream_idle_timeout),
+        upload: manager.request_timeout,
+        per_try: terms.per_try,
+        longest: terms.longest,
+    };
+    let errand = Errand { auto_host, ..limits.into() };
     let answer_headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.response_headers, |own| &own.1);
-    Ok(Step::Forward(Way { upstream, parcel: Some(Request::from_parts(head, body)), errand, copies, answer_headers, manager }))
+    let parcel = Some(Request::from_parts(head, body));
+    Ok(Step::Forward(Way { upstream, parcel, errand, retry: terms.retry, copies, answer_headers, manager }))
 }
 
 /// What every request gets before it is routed; where it comes from.
@@ -198,7 +230,7 @@ fn redirected<'a>(to: Option<(StatusCode, HeaderValue)>, route: Option<&Route>) 
     if let Some(route) = route {
         headers::apply(&route.response_headers, answer.headers_mut());
     }
-    Ok(Step::Answer(answer))
+    Ok(Step::Answer(answer, Bytes::new()))
 }
 
 fn direct(status: StatusCode, body: &Bytes, route: &Route) -> Response<AnswerBody> {
@@ -248,9 +280,6 @@ fn prepare(
     host: HeaderValue,
 ) -> Result<bool, ProxyError> {
     rewrite::path(&route.matching.path, to, head)?;
-    if let Some(timeout) = to.timeout.filter(|_| !manager.suppress_envoy_headers) {
-        head.headers.insert(EXPECTED_TIMEOUT, numbers::value(timeout.as_millis() as u64));
-    }
     let headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.request_headers, |own| &own.0);
     headers::apply(headers, &mut head.headers);
     let how = weighted.and_then(|w| w.host_rewrite.as_ref()).or(to.host_rewrite.as_ref());
@@ -263,6 +292,13 @@ fn prepare(
     }
     head.version = Version::HTTP_11;
     Ok(matches!(how, Some(HostRewrite::Auto)))
+}
+
+/// Tells upstream how long it has: one try, or all.
+fn tell_timeout(manager: &HttpManager, terms: &Terms, head: &mut Parts) {
+    if let Some(timeout) = terms.per_try.or(terms.timeout).filter(|_| !manager.suppress_envoy_headers) {
+        head.headers.insert(EXPECTED_TIMEOUT, numbers::value(timeout.as_millis() as u64));
+    }
 }
 
 /// A cluster's own policies stand before the route's.
@@ -292,11 +328,12 @@ fn remember(stats: &WorkerStats, head: &Parts, host: &str) {
     }
 }
 
-fn own_answer(error: ProxyError, manager: &HttpManager, stats: &WorkerStats) -> Response<AnswerBody> {
+fn own_answer(error: ProxyError, manager: &HttpManager, stats: &WorkerStats, grpc: bool) -> Response<AnswerBody> {
     if error.is_refusal() {
         stats.downstream.refused.add(error.reason());
     }
-    reply::failed(error, manager.suppress_envoy_headers)
+    let answer = reply::failed(error, manager.suppress_envoy_headers);
+    if grpc { reply::for_grpc(answer, error.grpc_status(), &error.to_string()) } else { answer }
 }
 
 /// Answer when the listener is gone.

@@ -58,6 +58,8 @@ pub struct ClusterStats {
     pub responses: [Counter; 5],
     /// Ended without a whole answer.
     pub failures: Reasons,
+    /// What happened besides, by Envoy's names (`upstream_rq_retry`, ...).
+    pub events: Reasons,
     /// Under way.
     pub in_flight: Counter,
     /// Arrival to end of answer.
@@ -169,6 +171,7 @@ impl ClusterStats {
             *sum += mine.get();
         }
         self.failures.add_to(&mut sum.failures);
+        self.events.add_to(&mut sum.events);
         sum.in_flight += self.in_flight.get();
         // One shape everywhere: adding cannot fail.
         let _ = sum.total_us.add(&**self.total.borrow());

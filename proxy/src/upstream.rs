@@ -10,7 +10,9 @@ pub mod errand;
 pub mod exchange;
 pub mod original;
 pub mod patience;
+pub mod replay;
 pub mod request;
+pub mod retry;
 pub mod slots;
 
 use crate::config::model::{Cluster, Discovery, Endpoint, LbPolicy};
@@ -26,9 +28,11 @@ use original::Destinations;
 use patience::Patience;
 use rand::RngExt as _;
 use request::Parcel;
+use retry::budget::{Permit, Retries};
 use slots::Slots;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,6 +52,7 @@ pub struct Upstream {
     next: Cell<usize>,
     active: Rc<Cell<u32>>,
     slots: Rc<Slots>,
+    retries: Retries,
     /// Endpoints that requests bring themselves.
     destinations: Option<Box<Destinations>>,
 }
@@ -60,7 +65,16 @@ impl Upstream {
             Discovery::OriginalDst(settings) => Some(Box::new(Destinations::new(settings))),
             _ => None,
         };
-        let it = Self { cluster, stats, endpoints: RefCell::default(), next: Cell::new(0), active: Rc::default(), slots, destinations };
+        let it = Self {
+            cluster,
+            stats,
+            endpoints: RefCell::default(),
+            next: Cell::new(0),
+            active: Rc::default(),
+            slots,
+            retries: Retries::default(),
+            destinations,
+        };
         it.set_endpoints(endpoints);
         it
     }
@@ -90,8 +104,20 @@ impl Upstream {
     ///
     /// # Errors
     /// When there is no endpoint, no connection, a threshold or a limit is reached, or the connection breaks.
-    pub async fn send(&self, parcel: &mut Parcel, errand: impl Into<Errand>) -> Result<Response<UpstreamBody>, ProxyError> {
-        let errand = errand.into();
+    pub async fn send(&self, parcel: &mut Parcel, errand: impl Into<Errand<'_>>) -> Result<Response<UpstreamBody>, ProxyError> {
+        self.attempt(parcel, errand.into(), &mut None).await
+    }
+
+    /// The same; `to` is set to the endpoint that was chosen last.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn attempt(
+        &self,
+        parcel: &mut Parcel,
+        errand: Errand<'_>,
+        to: &mut Option<SocketAddr>,
+    ) -> Result<Response<UpstreamBody>, ProxyError> {
         self.stats.requests.add(1);
         let mut flight = Flight::start(&self.stats, &self.active, errand.limits.arrived);
         if self.active.get() > self.cluster.breaker.max_requests {
@@ -99,7 +125,7 @@ impl Upstream {
         }
         let mut patience = Patience::new(errand.limits, parcel.as_ref().and_then(|r| r.body().upload()));
         let sent = {
-            let mut sending = pin!(self.try_endpoints(parcel, errand.auto_host, &mut flight));
+            let mut sending = pin!(self.try_endpoints(parcel, errand, to, &mut flight));
             poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Pending => patience.poll(cx).map(Err),
                 ready => ready,
@@ -112,7 +138,18 @@ impl Upstream {
         }
     }
 
-    async fn try_endpoints(&self, parcel: &mut Parcel, auto_host: bool, flight: &mut Flight) -> Result<Answer, ProxyError> {
+    /// The right to one more retry, if there may be one now.
+    pub fn retry_permit(&self) -> Option<Permit> {
+        self.retries.permit(self.cluster.breaker.retries, self.active.get())
+    }
+
+    async fn try_endpoints(
+        &self,
+        parcel: &mut Parcel,
+        errand: Errand<'_>,
+        tried: &mut Option<SocketAddr>,
+        flight: &mut Flight,
+    ) -> Result<Answer, ProxyError> {
         if !self.cluster.http2 {
             let slot = match self.slots.try_take() {
                 Some(slot) => slot,
@@ -121,19 +158,18 @@ impl Upstream {
             flight.hold(slot);
         }
         let mut error = ProxyError::NoHealthyUpstream;
-        let mut tried = None;
-        for _ in 0..CONNECT_TRIES {
+        for _ in 0..if errand.once { 1 } else { CONNECT_TRIES } {
             let endpoint = match &self.destinations {
                 Some(_) if tried.is_some() => break,
                 Some(destinations) => destinations.choose(parcel.as_ref())?,
-                None => match self.pick(tried) {
+                None => match self.pick(*tried, errand.avoid) {
                     Some(endpoint) => endpoint,
                     None => break,
                 },
             };
             flight.towards(&endpoint);
-            tried = Some(endpoint.address);
-            if let (true, Some(name), Some(request)) = (auto_host, &endpoint.hostname, parcel.as_mut()) {
+            *tried = Some(endpoint.address);
+            if let (true, Some(name), Some(request)) = (errand.auto_host, &endpoint.hostname, parcel.as_mut()) {
                 request.headers_mut().insert(HOST, name.clone());
             }
             match exchange::send(&endpoint, &self.cluster, &self.stats, parcel).await {
@@ -144,8 +180,8 @@ impl Upstream {
         Err(error)
     }
 
-    /// An endpoint by the cluster's policy; not the one tried before, if there is another.
-    fn pick(&self, not: Option<std::net::SocketAddr>) -> Option<Rc<EndpointState>> {
+    /// An endpoint by the cluster's policy; not the one tried before, and none of those to avoid, if there is another.
+    fn pick(&self, not: Option<SocketAddr>, avoid: &[SocketAddr]) -> Option<Rc<EndpointState>> {
         let endpoints = self.endpoints.borrow();
         let n = endpoints.len();
         if n == 0 {
@@ -159,11 +195,13 @@ impl Upstream {
                 if endpoints[b].active.get() < endpoints[a].active.get() { b } else { a }
             }
         };
-        if not != Some(endpoints[at].address) {
+        let unwanted = |e: &EndpointState| not == Some(e.address) || avoid.contains(&e.address);
+        if !unwanted(&endpoints[at]) {
             return Some(endpoints[at].clone());
         }
-        // Trying the only one again at once would not help.
-        (n > 1).then(|| endpoints[(at + 1) % n].clone())
+        let other = (1..n).map(|step| &endpoints[(at + step) % n]).find(|e| !unwanted(e));
+        // Trying the only one again at once would not help; after a wait it may.
+        other.or(if not.is_none() { endpoints.get(at) } else { None }).cloned()
     }
 
     /// Weighted round robin: an endpoint has as many turns in a row as its weight.

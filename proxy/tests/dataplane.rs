@@ -21,6 +21,8 @@ mod mirroring;
 mod namespace;
 #[path = "dataplane/program.rs"]
 mod program;
+#[path = "dataplane/retries.rs"]
+mod retries;
 #[path = "dataplane/routing.rs"]
 mod routing;
 #[path = "dataplane/sampling.rs"]

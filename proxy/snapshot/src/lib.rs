@@ -75,6 +75,8 @@ pub struct ClusterSnapshot {
     /// Requests that ended without a whole answer, by reason: `connect`, `timeout`, `reset`, `overflow`, `no_healthy_upstream`, ...
     /// A client that went away (`client_cancelled`) is counted here too, but is nobody's failure.
     pub failures: BTreeMap<String, u64>,
+    /// What happened besides, by Envoy's names of such counters without their prefix: `upstream_rq_retry`, `upstream_rq_retry_overflow`, ...
+    pub events: BTreeMap<String, u64>,
     /// Requests under way now.
     pub in_flight: u64,
     /// Time from the request's arrival (for a copy: from its sending) to the end of the answer, in microseconds.

@@ -132,6 +132,7 @@ async fn stats(shared: &Shared) -> String {
             line(format!("cluster.{}.upstream_rq_{}xx", c.name, class + 1), *n);
         }
         c.failures.iter().for_each(|(reason, n)| line(format!("cluster.{}.failures.{reason}", c.name), *n));
+        c.events.iter().for_each(|(event, n)| line(format!("cluster.{}.{event}", c.name), *n));
         line(format!("cluster.{}.membership_healthy", c.name), c.endpoints.len() as u64);
     }
     for m in &snapshot.mirrors {

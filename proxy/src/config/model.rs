@@ -5,11 +5,13 @@
 mod cluster;
 mod domains;
 mod manager;
+mod retry;
 mod route;
 
 pub use cluster::*;
 pub use domains::*;
 pub use manager::*;
+pub use retry::*;
 pub use route::*;
 
 use std::net::SocketAddr;

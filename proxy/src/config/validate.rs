@@ -19,6 +19,7 @@ mod mirror;
 mod original;
 mod protocol;
 mod redirect;
+mod retry;
 mod rewrites;
 mod routes;
 mod runtime;

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
 
 /// An answer with this body.
@@ -30,4 +32,37 @@ pub fn failed(error: ProxyError, quiet: bool) -> Response<AnswerBody> {
         answer.headers_mut().insert(OVERLOADED, HeaderValue::from_static("true"));
     }
     answer
+}
+
+/// An answer made here as gRPC clients understand it: no body, the status in a header (a Trailers-Only response of gRPC over HTTP/2).
+pub fn for_grpc(answer: Response<AnswerBody>, status: u32, message: &str) -> Response<AnswerBody> {
+    let (mut head, _) = answer.into_parts();
+    head.status = StatusCode::OK;
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    head.headers.insert(GRPC_STATUS, HeaderValue::from(status));
+    if !message.is_empty()
+        && let Ok(message) = HeaderValue::from_str(&percent_encoded(message))
+    {
+        head.headers.insert(GRPC_MESSAGE, message);
+    }
+    Response::from_parts(head, AnswerBody::own(Bytes::new()))
+}
+
+/// A message as gRPC writes it: printable ASCII but for the percent sign, the rest escaped.
+fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if matches!(byte, b' '..=b'~') && byte != b'%' { out.push(char::from(byte)) } else { out.push_str(&format!("%{byte:02X}")) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_messages_are_escaped() {
+        assert_eq!(percent_encoded("100 % ü\n"), "100 %25 %C3%BC%0A");
+    }
 }

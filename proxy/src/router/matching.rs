@@ -2,9 +2,9 @@
 
 use super::Circumstances;
 use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, QueryMatch, RouteMatch};
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use std::borrow::Cow;
 
 /// Whether all conditions hold; `path` is the request's without its query.
@@ -34,7 +34,8 @@ fn after<'a>(prefix: &str, ignore_case: bool, path: &'a str) -> Option<&'a str> 
     start.eq_ignore_ascii_case(prefix).then(|| &path[prefix.len()..])
 }
 
-fn header_matches(matcher: &HeaderMatch, head: &Parts, host: &str) -> bool {
+/// Whether a matcher holds for a request.
+pub fn header_matches(matcher: &HeaderMatch, head: &Parts, host: &str) -> bool {
     let pseudo = match matcher.name.as_str() {
         ":method" => Some(head.method.as_str()),
         ":path" => Some(head.uri.path_and_query().map_or("/", |p| p.as_str())),
@@ -45,7 +46,12 @@ fn header_matches(matcher: &HeaderMatch, head: &Parts, host: &str) -> bool {
     if let Some(value) = pseudo {
         return value_matches(&matcher.value, Some(value)) != matcher.invert;
     }
-    let mut values = head.headers.get_all(matcher.name.as_str()).iter().map(text).peekable();
+    holds(matcher, &head.headers)
+}
+
+/// Whether a matcher that is not about the request line holds for these headers.
+pub fn holds(matcher: &HeaderMatch, headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(matcher.name.as_str()).iter().map(text).peekable();
     if values.peek().is_none() {
         let known = matcher.missing_is_empty || matches!(matcher.value, HeaderValueMatch::Present(_));
         let missing = matcher.missing_is_empty.then_some("");

@@ -52,3 +52,22 @@ pub const RELOADS: &str = "foreshadow_config_reloads_total";
 pub const RELOAD_REFUSED: &str = "foreshadow_config_last_reload_refused";
 /// Generation of the configuration in force.
 pub const GENERATION: &str = "foreshadow_config_generation";
+
+/// Counters of a cluster that are counted by name: the event, the metric, its help. Label `envoy_cluster_name`.
+pub const CLUSTER_EVENTS: [(&str, &str, &str); 6] = [
+    ("upstream_rq_retry", "envoy_cluster_upstream_rq_retry", "Requests tried again"),
+    ("upstream_rq_retry_success", "envoy_cluster_upstream_rq_retry_success", "Retries that helped"),
+    ("upstream_rq_retry_overflow", "envoy_cluster_upstream_rq_retry_overflow", "Retries not made: too many at once"),
+    ("upstream_rq_retry_limit_exceeded", "envoy_cluster_upstream_rq_retry_limit_exceeded", "Retries not made: none left"),
+    ("upstream_rq_retry_backoff_exponential", "envoy_cluster_upstream_rq_retry_backoff_exponential", "Waits before a retry"),
+    ("retry_or_shadow_abandoned", "envoy_cluster_retry_or_shadow_abandoned", "Bodies too large to be kept for a retry"),
+];
+
+/// Counters of a cluster that are failures by reason: the reason, the metric, its help. Label `envoy_cluster_name`.
+pub const CLUSTER_FAILURES: [(&str, &str, &str); 5] = [
+    ("timeout", "envoy_cluster_upstream_rq_timeout", "Requests that took longer than their route allows"),
+    ("per_try_timeout", "envoy_cluster_upstream_rq_per_try_timeout", "Tries that took longer than their route allows"),
+    ("overflow", "envoy_cluster_upstream_rq_pending_overflow", "Requests refused by a circuit breaker"),
+    ("no_healthy_upstream", "envoy_cluster_upstream_cx_none_healthy", "Requests that found no endpoint"),
+    ("connect", "envoy_cluster_upstream_cx_connect_fail", "Requests for which no connection could be made"),
+];

@@ -102,6 +102,11 @@ fn clusters(all: &mut Families, snapshot: &Snapshot) {
             labels.push(("reason", reason));
             all.counter(names::UPSTREAM_FAILURES, "Requests that ended without a whole answer", labels, *n);
         }
+        let counted = names::CLUSTER_EVENTS.iter().map(|(event, name, help)| (name, help, c.events.get(*event)));
+        let failed = names::CLUSTER_FAILURES.iter().map(|(reason, name, help)| (name, help, c.failures.get(*reason)));
+        for (name, help, n) in counted.chain(failed) {
+            all.counter(name, help, labels(), n.copied().unwrap_or_default());
+        }
         all.histogram(names::UPSTREAM_RQ_TIME, "Milliseconds to the end of the answer", labels(), &c.total_us);
         all.histogram(names::FIRST_BYTE_TIME, "Milliseconds to the first byte of the answer", labels(), &c.first_byte_us);
         all.histogram(names::UPSTREAM_CX_CONNECT_MS, "Milliseconds to connect", labels(), &c.connect_us);

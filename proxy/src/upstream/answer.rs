@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 /// The account of one request under way.
@@ -62,9 +62,10 @@ impl Flight {
     }
 
     /// The head of the answer is here; the account stays open until the body ends.
-    pub fn answered(mut self, answer: Answer, patience: Patience) -> Response<UpstreamBody> {
+    pub fn answered(mut self, answer: Answer, mut patience: Patience) -> Response<UpstreamBody> {
         let (head, inner) = answer.response.into_parts();
         self.status = head.status;
+        patience.answered();
         let us = self.arrived.elapsed().as_micros() as u64;
         if head.status.as_u16() < 500 {
             self.stats.first_byte.borrow_mut().record_us(us);
@@ -127,6 +128,18 @@ impl UpstreamBody {
             endpoint.keep(connection);
         }
         self.flight.done();
+    }
+
+    /// The answer is not passed on: what of it is here already is read, so that its connection may be kept, and the account is closed.
+    pub fn let_go(mut self) {
+        let cx = &mut Context::from_waker(Waker::noop());
+        while !self.flight.over {
+            match self.poll_inner(cx) {
+                Poll::Ready(Some(Ok(_))) if !self.inner.is_end_stream() => {}
+                Poll::Ready(Some(Ok(_)) | None) => self.end(),
+                Poll::Ready(Some(Err(_))) | Poll::Pending => self.flight.done(),
+            }
+        }
     }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {

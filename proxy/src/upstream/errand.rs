@@ -1,18 +1,23 @@
 //! What a request asks of its cluster besides being sent.
 
 use super::patience::Limits;
+use std::net::SocketAddr;
 
-/// Terms of one request.
+/// Terms of one request, or of one try of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Errand {
+pub struct Errand<'a> {
     /// Bounds in time.
     pub limits: Limits,
     /// The name of the chosen endpoint becomes the request's host.
     pub auto_host: bool,
+    /// Endpoints that are not to be chosen if there are others.
+    pub avoid: &'a [SocketAddr],
+    /// One endpoint only, even when it cannot be connected to: whoever asks tries again himself.
+    pub once: bool,
 }
 
-impl From<Limits> for Errand {
+impl From<Limits> for Errand<'_> {
     fn from(limits: Limits) -> Self {
-        Self { limits, auto_host: false }
+        Self { limits, auto_host: false, avoid: &[], once: false }
     }
 }

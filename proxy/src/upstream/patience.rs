@@ -19,6 +19,31 @@ pub struct Limits {
     pub idle: Option<Duration>,
     /// From arrival to the end of the request.
     pub upload: Option<Duration>,
+    /// Of one try: from the end of the request, or from the try's beginning, to the head of the answer.
+    pub per_try: Option<Duration>,
+    /// From arrival to the end of the answer, come what may.
+    pub longest: Option<Duration>,
+}
+
+impl Limits {
+    /// No bounds.
+    pub const fn none(arrived: Instant) -> Self {
+        Self { arrived, timeout: None, idle: None, upload: None, per_try: None, longest: None }
+    }
+
+    /// When everything has to be over, given when the request was complete.
+    pub fn end(&self, complete: Instant) -> Option<(Instant, ProxyError)> {
+        let timeout = self.timeout.map(|t| (complete + t, ProxyError::Timeout));
+        let longest = self.longest.map(|t| (self.arrived + t, ProxyError::StreamDuration));
+        earlier(timeout, longest)
+    }
+}
+
+fn earlier(a: Option<(Instant, ProxyError)>, b: Option<(Instant, ProxyError)>) -> Option<(Instant, ProxyError)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+        (a, b) => a.or(b),
+    }
 }
 
 /// Watches the bounds of one exchange: polled whenever there is nothing else to do.
@@ -26,8 +51,10 @@ pub struct Limits {
 pub struct Patience {
     limits: Limits,
     upload: Option<Rc<Upload>>,
-    /// When the answer has to be complete, once the request is.
-    end: Option<Instant>,
+    /// When the answer has to be complete, once the request is, and what it is called when it is not.
+    end: Option<(Instant, ProxyError)>,
+    /// When the answer has to begin.
+    head: Option<Instant>,
     moved: bool,
     armed: Option<Deadline>,
 }
@@ -35,8 +62,18 @@ pub struct Patience {
 impl Patience {
     /// For a request whose body is `upload`; None when it is complete already.
     pub fn new(limits: Limits, upload: Option<Rc<Upload>>) -> Self {
-        let end = if upload.is_none() { limits.timeout.map(|t| limits.arrived + t) } else { None };
-        Self { limits, upload, end, moved: false, armed: None }
+        let mut it = Self { limits, upload: None, end: None, head: None, moved: false, armed: None };
+        match upload {
+            Some(upload) => it.upload = Some(upload),
+            None => it.complete(limits.arrived),
+        }
+        it
+    }
+
+    /// The request was complete at `then`; the try's own time begins now.
+    fn complete(&mut self, then: Instant) {
+        self.end = self.limits.end(then);
+        self.head = self.limits.per_try.map(|t| Instant::now() + t);
     }
 
     /// Something of the answer arrived.
@@ -44,11 +81,18 @@ impl Patience {
         self.moved = true;
     }
 
+    /// The head of the answer arrived.
+    pub fn answered(&mut self) {
+        if self.limits.per_try.take().is_some() {
+            (self.head, self.armed) = (None, None);
+        }
+    }
+
     /// Ready when a bound has passed, with what to call it.
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<ProxyError> {
         if let Some(ended) = self.upload.as_ref().and_then(|u| u.ended(cx.waker())) {
             self.upload = None;
-            self.end = self.limits.timeout.map(|t| ended + t);
+            self.complete(ended);
             self.armed = None;
         }
         loop {
@@ -68,8 +112,12 @@ impl Patience {
     }
 
     /// The bound on the upload or on the answer, whichever is under way.
-    fn fixed(&self) -> Option<Instant> {
-        if self.upload.is_some() { self.limits.upload.map(|t| self.limits.arrived + t) } else { self.end }
+    fn fixed(&self) -> Option<(Instant, ProxyError)> {
+        if self.upload.is_none() {
+            return earlier(self.end, self.head.map(|at| (at, ProxyError::PerTryTimeout)));
+        }
+        let upload = self.limits.upload.map(|t| (self.limits.arrived + t, ProxyError::RequestTimeout));
+        earlier(upload, self.limits.longest.map(|t| (self.limits.arrived + t, ProxyError::StreamDuration)))
     }
 
     fn next(&self) -> Option<Instant> {
@@ -78,16 +126,17 @@ impl Patience {
             (Some(idle), Some(timeout)) if self.upload.is_none() && timeout <= idle => None,
             (idle, _) => idle.map(|t| Instant::now() + t),
         };
-        [self.fixed(), idle].into_iter().flatten().min()
+        [self.fixed().map(|f| f.0), idle].into_iter().flatten().min()
     }
 
     fn passed(&mut self) -> Option<ProxyError> {
-        let uploading = self.upload.is_some();
-        if self.fixed().is_some_and(|at| at <= Instant::now()) {
-            return Some(if uploading { ProxyError::RequestTimeout } else { ProxyError::Timeout });
+        if let Some((at, why)) = self.fixed()
+            && at <= Instant::now()
+        {
+            return Some(why);
         }
         let moved = std::mem::take(&mut self.moved) | self.upload.as_ref().is_some_and(|u| u.take_moved());
-        match (moved, uploading) {
+        match (moved, self.upload.is_some()) {
             (true, _) => None,
             (false, true) => Some(ProxyError::RequestTimeout),
             (false, false) => Some(ProxyError::StreamIdle),

@@ -2,6 +2,7 @@
 //!
 //! A client's body passes through frame by frame; copies are offered each frame as it passes. [`Upload`] tells the waiting side how far it is.
 
+use super::replay::Replay;
 use crate::mirror::tee::Tee;
 use crate::stats::ClusterStats;
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub enum RequestBody {
     Held(Box<Held>),
     /// The client's, passed through.
     Client(Box<ClientBody>),
+    /// The client's, kept for another try as it passes.
+    Replay(Box<Replay>),
 }
 
 /// A body in memory: the frames as they came.
@@ -76,6 +79,7 @@ impl RequestBody {
     pub fn upload(&self) -> Option<Rc<Upload>> {
         match self {
             Self::Client(body) => Some(body.upload.clone()),
+            Self::Replay(body) => body.upload(),
             Self::Empty | Self::Held(_) => None,
         }
     }
@@ -106,7 +110,23 @@ impl Upload {
 }
 
 impl ClientBody {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    /// How far it is.
+    pub fn upload(&self) -> Rc<Upload> {
+        self.upload.clone()
+    }
+
+    /// Whether the end has been read.
+    pub fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    /// What is still to come.
+    pub fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+
+    /// Reads the next frame and shows it to whoever is concerned.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -154,6 +174,7 @@ impl Body for RequestBody {
                 Ok(Frame::data(f))
             })),
             Self::Client(body) => body.poll(cx),
+            Self::Replay(body) => body.poll(cx),
         }
     }
 
@@ -161,7 +182,8 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Held(held) => held.frames.is_empty(),
-            Self::Client(body) => body.inner.is_end_stream(),
+            Self::Client(body) => body.is_end_stream(),
+            Self::Replay(body) => body.is_end_stream(),
         }
     }
 
@@ -169,7 +191,8 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Held(held) => SizeHint::with_exact(held.left),
-            Self::Client(body) => body.inner.size_hint(),
+            Self::Client(body) => body.size_hint(),
+            Self::Replay(body) => body.size_hint(),
         }
     }
 }

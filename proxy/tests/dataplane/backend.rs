@@ -1,5 +1,6 @@
 //! Applications and shadows for tests. What a request does stands in its path:
 //! `/status/N`, `/wait/MS`, `/bytes/N`, `/echo` (streams the body back), `/close` (closes the connection after the answer);
+//! `/flaky/N`, `/reset/N`, `/stall/N` (the first N requests of that path are answered 503, not at all, after a minute; the others 200);
 //! everything else is answered 200 with the backend's name.
 
 use bytes::Bytes;
@@ -138,17 +139,24 @@ fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed()
 }
 
-async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
+/// Ends the connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("as the path asks for")]
+struct Failure;
+
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let (action, argument) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
     let number: usize = argument.parse().unwrap_or_default();
-    let (echo, body) = if action == "echo" { (Some(body), Bytes::new()) } else { (None, body.collect().await?.to_bytes()) };
+    let (echo, body) =
+        if action == "echo" { (Some(body), Bytes::new()) } else { (None, body.collect().await.map_err(|_| Failure)?.to_bytes()) };
     let authority = head
         .uri
         .authority()
         .map_or_else(|| head.headers.get("host").map_or(String::new(), |h| h.to_str().unwrap().to_owned()), |a| a.as_str().to_owned());
     let path = head.uri.path_and_query().unwrap().to_string();
+    let before = shared.seen.lock().unwrap().iter().filter(|s| s.path == path).count();
     let seen = Seen { method: head.method.to_string(), path, authority, headers: head.headers, version: head.version, body };
     shared.seen.lock().unwrap().push(seen);
     let answer =
@@ -158,6 +166,12 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         "status" => answer.status(StatusCode::from_u16(number as u16).unwrap()).body(full("")).unwrap(),
         "bytes" => answer.body(full(vec![b'x'; number])).unwrap(),
         "echo" => answer.body(echo.map_or_else(|| full(""), |b| b.boxed())).unwrap(),
+        "flaky" if before < number => answer.status(503).body(full("not yet")).unwrap(),
+        "reset" if before < number => return Err(Failure),
+        "stall" if before < number => {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            answer.body(full("late")).unwrap()
+        }
         "wait" => {
             tokio::time::sleep(Duration::from_millis(number as u64)).await;
             answer.body(full("waited")).unwrap()

@@ -121,10 +121,26 @@ pub struct Breaker {
     pub max_pending_requests: u32,
     /// Most requests under way.
     pub max_requests: u32,
+    /// Most retries under way.
+    pub retries: RetryLimit,
+}
+
+/// Bound on retries under way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RetryLimit {
+    /// So many.
+    AtOnce(u32),
+    /// A share of the requests under way, but at least so many.
+    Budget {
+        /// Percent.
+        percent: f64,
+        /// At least.
+        least: u32,
+    },
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024 }
+        Self { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024, retries: RetryLimit::AtOnce(3) }
     }
 }

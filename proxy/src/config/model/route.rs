@@ -1,6 +1,6 @@
 //! Route tables as they can be served. Part of [`super`], which re-exports it.
 
-use super::{ClusterId, Domain, Domains, MirrorPolicy};
+use super::{ClusterId, Domain, Domains, MirrorPolicy, RetryPolicy};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub enum RequireTls {
     /// None.
     #[default]
     None,
-    /// Those from outside (no `x-envoy-internal: true`).
+    /// Those from outside.
     ExternalOnly,
     /// All.
     All,
@@ -218,8 +218,27 @@ pub struct Forward {
     pub append_forwarded_host: bool,
     /// Whole-request timeout (default 15 s).
     pub timeout: Option<Duration>,
+    /// Idle timeout of its streams, instead of the connection manager's; `Some(None)` = off.
+    pub idle_timeout: Option<Option<Duration>>,
+    /// How long a stream may take at most; takes the place of `timeout`.
+    pub max_duration: Option<MaxDuration>,
+    /// Retries.
+    pub retry: Option<Arc<RetryPolicy>>,
+    /// Most bytes of a body kept for another try.
+    pub retry_buffer: usize,
     /// Mirror policies in force here (the most specific non-empty list already chosen).
     pub mirrors: Vec<Arc<MirrorPolicy>>,
+}
+
+/// Envoy's `max_stream_duration`. Durations of zero are off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MaxDuration {
+    /// Of any stream; None = the connection manager's.
+    pub duration: Option<Duration>,
+    /// `grpc-timeout` in a request counts instead, up to this.
+    pub grpc_header_max: Option<Duration>,
+    /// So much earlier than `grpc-timeout` says.
+    pub grpc_header_offset: Duration,
 }
 
 /// Where requests of a route go.

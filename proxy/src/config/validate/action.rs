@@ -1,26 +1,34 @@
 //! What a route does: forward or answer at once. (Redirects: [`super::redirect`].)
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use super::clusters::Names;
 use super::headers::{self, Both};
-use super::{rewrites, weighted};
+use super::{retry, rewrites, weighted};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{HostRewrite, PathRewrite, RouteAction, Target};
+use crate::config::model::{HostRewrite, MaxDuration, PathRewrite, RetryPolicy, RouteAction, Target};
 use crate::config::raw;
 
 const ROUTE: Schema = Schema {
     name: "envoy.config.route.v3.RouteAction",
     fields: "cluster weighted_clusters cluster_header cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal \
-        auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout request_mirror_policies",
+        auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout max_stream_duration \
+        retry_policy request_mirror_policies",
     unsupported: "cluster_specifier_plugin inline_cluster_specifier_plugin metadata_match path_rewrite_policy path_rewrite host_rewrite \
-        idle_timeout flush_timeout early_data_policy retry_policy retry_policy_typed_config priority rate_limits \
+        flush_timeout early_data_policy retry_policy_typed_config priority rate_limits \
         include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs internal_redirect_policy \
-        internal_redirect_action max_internal_redirects hedge_policy max_stream_duration",
+        internal_redirect_action max_internal_redirects hedge_policy",
+};
+
+const DURATION: Schema = Schema {
+    name: "envoy.config.route.v3.RouteAction.MaxStreamDuration",
+    fields: "max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset",
+    unsupported: "",
 };
 
 const DIRECT: Schema = Schema { name: "envoy.config.route.v3.DirectResponseAction", fields: "status body", unsupported: "body_format" };
@@ -48,6 +56,12 @@ pub struct Draft<'a> {
     pub append_forwarded_host: bool,
     /// Whole-request timeout.
     pub timeout: Option<Duration>,
+    /// Idle timeout.
+    pub idle_timeout: Option<Option<Duration>>,
+    /// Longest stream.
+    pub max_duration: Option<MaxDuration>,
+    /// Retries, when it says something of them.
+    pub retry: Option<Arc<RetryPolicy>>,
     /// `request_mirror_policies`, when there.
     pub mirrors: Option<Value<'a>>,
 }
@@ -58,6 +72,9 @@ pub fn route<'a>(value: &Value<'a>, names: &Names) -> Option<Draft<'a>> {
     let target = target(&fields, names);
     let timeout = fields.get("timeout").map_or(Some(Duration::from_secs(15)), |v| v.duration());
     let path_rewrite = rewrites::path(&fields);
+    let idle_timeout = fields.get("idle_timeout").and_then(|v| v.duration()).map(|t| Some(t).filter(|t| !t.is_zero()));
+    let max_duration = fields.get("max_stream_duration").and_then(|v| max_duration(&v));
+    let retry = fields.get("retry_policy").and_then(|v| retry::policy(&v)).map(Arc::new);
     let host_rewrite = rewrites::host(&fields);
     let (to, cluster_headers) = target?;
     Some(Draft {
@@ -67,7 +84,20 @@ pub fn route<'a>(value: &Value<'a>, names: &Names) -> Option<Draft<'a>> {
         host_rewrite,
         append_forwarded_host: fields.flag("append_x_forwarded_host", false),
         timeout: timeout.filter(|t| !t.is_zero()),
+        idle_timeout,
+        max_duration,
+        retry,
         mirrors: fields.get("request_mirror_policies"),
+    })
+}
+
+fn max_duration(value: &Value<'_>) -> Option<MaxDuration> {
+    let fields = value.message(&DURATION)?;
+    let part = |name: &str| fields.get(name).and_then(|v| v.duration());
+    Some(MaxDuration {
+        duration: part("max_stream_duration"),
+        grpc_header_max: part("grpc_timeout_header_max"),
+        grpc_header_offset: part("grpc_timeout_header_offset").unwrap_or_default(),
     })
 }
 

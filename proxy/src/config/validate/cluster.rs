@@ -7,7 +7,7 @@ use super::clusters::Names;
 use super::{eds, endpoint, mirror, original, protocol};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{Breaker, Cluster, Discovery, LbPolicy};
+use crate::config::model::{Breaker, Cluster, Discovery, LbPolicy, RetryLimit};
 use crate::config::raw::{self, parse};
 
 const CLUSTER: Schema = Schema {
@@ -40,9 +40,17 @@ const BREAKERS: Schema =
 
 const THRESHOLDS: Schema = Schema {
     name: "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
-    fields: "priority max_connections max_pending_requests max_requests max_retries",
-    unsupported: "retry_budget track_remaining max_connection_pools",
+    fields: "priority max_connections max_pending_requests max_requests max_retries retry_budget",
+    unsupported: "track_remaining max_connection_pools",
 };
+
+const BUDGET: Schema = Schema {
+    name: "envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget",
+    fields: "budget_percent min_retry_concurrency",
+    unsupported: "",
+};
+
+const PERCENT: Schema = Schema { name: "envoy.type.v3.Percent", fields: "value", unsupported: "" };
 
 #[derive(Clone, Copy, PartialEq)]
 enum Type {
@@ -180,12 +188,31 @@ fn breaker(value: &Value<'_>) -> Option<Breaker> {
 
 fn thresholds(fields: &Fields<'_>) -> Breaker {
     let limit = |name: &str, default| fields.get(name).and_then(|v| v.wrapper().integer(0, u32::MAX)).unwrap_or(default);
-    // Read for its problems: there are no retries that it could bound.
-    limit("max_retries", 3);
+    let at_once = RetryLimit::AtOnce(limit("max_retries", 3));
     let default = Breaker::default();
     Breaker {
         max_connections: limit("max_connections", default.max_connections),
         max_pending_requests: limit("max_pending_requests", default.max_pending_requests),
         max_requests: limit("max_requests", default.max_requests),
+        // With a budget the number does not count.
+        retries: fields.get("retry_budget").and_then(|v| budget(&v)).unwrap_or(at_once),
     }
+}
+
+fn budget(value: &Value<'_>) -> Option<RetryLimit> {
+    let fields = value.message(&BUDGET)?;
+    let percent = fields.get("budget_percent").map_or(Some(20.0), |v| percent(&v));
+    let least = fields.get("min_retry_concurrency").map_or(Some(3), |v| v.wrapper().integer(0, u32::MAX));
+    Some(RetryLimit::Budget { percent: percent?, least: least? })
+}
+
+/// A `Percent`, 0 to 100.
+pub fn percent(value: &Value<'_>) -> Option<f64> {
+    let Some(number) = value.message(&PERCENT)?.get("value") else { return Some(0.0) };
+    let found = number.number()?;
+    if !(0.0..=100.0).contains(&found) {
+        number.problem(format!("{found} is no percentage"), "expected 0 to 100");
+        return None;
+    }
+    Some(found)
 }

@@ -126,7 +126,8 @@ fn compile(place: &Value<'_>, pattern: &str) -> Option<Regex> {
     built.map_err(|e| place.problem(format!("not a regular expression: {}", why(e)), "expected RE2 syntax")).ok()
 }
 
-fn header(value: &Value<'_>) -> Option<HeaderMatch> {
+/// Reads a `HeaderMatcher`.
+pub fn header(value: &Value<'_>) -> Option<HeaderMatch> {
     let fields = value.message(&HEADER)?;
     let name = fields.need("name").and_then(|v| v.name());
     let text = |found: Option<StringMatch>| found.map(HeaderValueMatch::Text);

@@ -8,11 +8,11 @@ use super::clusters::Names;
 use super::headers::{self, Both};
 use super::matching;
 use super::mirror::{self, Level};
-use super::redirect;
+use super::{redirect, retry};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
 use crate::config::model::{
-    Domain, Domains, Forward, HeaderOps, MirrorPolicy, RequireTls, Route, RouteAction, RouteTable, Target, VirtualHost,
+    Domain, Domains, Forward, HeaderOps, MirrorPolicy, RequireTls, RetryPolicy, Route, RouteAction, RouteTable, Target, VirtualHost,
 };
 
 const TABLE: Schema = Schema {
@@ -26,18 +26,16 @@ const TABLE: Schema = Schema {
 const HOST: Schema = Schema {
     name: "envoy.config.route.v3.VirtualHost",
     fields: "name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
-        request_mirror_policies require_tls metadata",
+        request_mirror_policies require_tls retry_policy per_request_buffer_limit_bytes request_body_buffer_limit metadata",
     unsupported: "matcher virtual_clusters rate_limits cors typed_per_filter_config include_request_attempt_count \
-        include_attempt_count_in_response retry_policy retry_policy_typed_config hedge_policy include_is_timeout_retry_header \
-        per_request_buffer_limit_bytes request_body_buffer_limit",
+        include_attempt_count_in_response retry_policy_typed_config hedge_policy include_is_timeout_retry_header",
 };
 
 const ROUTE: Schema = Schema {
     name: "envoy.config.route.v3.Route",
     fields: "name match route direct_response redirect metadata request_headers_to_add request_headers_to_remove response_headers_to_add \
-        response_headers_to_remove",
-    unsupported: "filter_action non_forwarding_action decorator typed_per_filter_config tracing per_request_buffer_limit_bytes \
-        stat_prefix request_body_buffer_limit",
+        response_headers_to_remove per_request_buffer_limit_bytes request_body_buffer_limit",
+    unsupported: "filter_action non_forwarding_action decorator typed_per_filter_config tracing stat_prefix",
 };
 
 /// What routes refer to.
@@ -56,7 +54,12 @@ struct Above {
     /// True when the most specific header operation comes last.
     specific_last: bool,
     mirrors: Level,
+    retry: Option<Arc<RetryPolicy>>,
+    retry_buffer: usize,
 }
+
+/// Most bytes of a body kept for another try, unless a route says otherwise (Envoy's buffer limit of a connection).
+const RETRY_BUFFER: usize = 1 << 20;
 
 impl Above {
     /// The level below, given its fields and its own mirror list.
@@ -65,7 +68,17 @@ impl Above {
         let settings = fields.get("metadata").and_then(|v| mirror::settings(&v, scope.names));
         let mut headers = self.headers.clone();
         headers.push(headers::level(fields));
-        Self { headers, specific_last: self.specific_last, mirrors: self.mirrors.below(own, settings) }
+        let retry_buffer = match fields.one_of(&["per_request_buffer_limit_bytes", "request_body_buffer_limit"]) {
+            Some((_, v)) => v.wrapper().integer(0, 1 << 30).map_or(self.retry_buffer, |n| n as usize),
+            None => self.retry_buffer,
+        };
+        Self {
+            headers,
+            specific_last: self.specific_last,
+            mirrors: self.mirrors.below(own, settings),
+            retry: self.retry.clone(),
+            retry_buffer,
+        }
     }
 
     /// The operations of all levels with those of one of several clusters, which is the most specific; None when it has none.
@@ -75,7 +88,7 @@ impl Above {
         }
         let mut headers = self.headers.clone();
         headers.push(own);
-        let all = Self { headers, specific_last: self.specific_last, mirrors: Level::default() };
+        let all = Self { headers, mirrors: Level::default(), retry: None, ..*self };
         Some(Box::new((all.merged(|both| &both.request), all.merged(|both| &both.response))))
     }
 
@@ -99,8 +112,13 @@ pub fn table(value: &Value<'_>, scope: &Scope<'_>) -> Option<RouteTable> {
     {
         check.problem("cluster names are always checked here", "expected true");
     }
-    let top =
-        Above { headers: Vec::new(), specific_last: fields.flag("most_specific_header_mutations_wins", false), mirrors: Level::default() };
+    let top = Above {
+        headers: Vec::new(),
+        specific_last: fields.flag("most_specific_header_mutations_wins", false),
+        mirrors: Level::default(),
+        retry: None,
+        retry_buffer: RETRY_BUFFER,
+    };
     let place = if name.is_empty() { "routes" } else { &name };
     let above = top.below(&fields, fields.get("request_mirror_policies"), place, scope);
     let mut seen = Seen::default();
@@ -125,7 +143,8 @@ fn virtual_host(value: &Value<'_>, above: &Above, scope: &Scope<'_>, seen: &mut 
         value.problem(format!("a virtual host named `{name}` stands on line {line} already"), "expected names that are unique");
     }
     let domains = fields.need("domains").map(|v| domains(&v, seen)).unwrap_or_default();
-    let above = above.below(&fields, fields.get("request_mirror_policies"), &name, scope);
+    let mut above = above.below(&fields, fields.get("request_mirror_policies"), &name, scope);
+    above.retry = fields.get("retry_policy").and_then(|v| retry::policy(&v)).map(Arc::new);
     let routes = fields.list("routes");
     let routes = routes.iter().enumerate().filter_map(|(nth, v)| route(v, &above, scope, &format!("{name}/{nth}"))).map(Arc::new).collect();
     let tls = [("NONE", 0, RequireTls::None), ("EXTERNAL_ONLY", 1, RequireTls::ExternalOnly), ("ALL", 2, RequireTls::All)];
@@ -209,5 +228,9 @@ fn forward(mut draft: action::Draft<'_>, above: &Above, scope: &Scope<'_>) -> Fo
         host_rewrite: draft.host_rewrite,
         append_forwarded_host: draft.append_forwarded_host,
         timeout: draft.timeout,
+        idle_timeout: draft.idle_timeout,
+        max_duration: draft.max_duration,
+        retry: draft.retry.or_else(|| above.retry.clone()),
+        retry_buffer: above.retry_buffer,
     }
 }
