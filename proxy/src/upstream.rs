@@ -14,6 +14,7 @@ pub mod replay;
 pub mod request;
 pub mod retry;
 pub mod slots;
+pub mod upload;
 
 use crate::config::model::{Cluster, Discovery, Endpoint, LbPolicy};
 use crate::error::ProxyError;

@@ -3,7 +3,7 @@
 //! The body is read from the client once, whoever asks; a further try gets what was kept and goes on where the one before it stopped. A body beyond
 //! the bound is let go and cannot be sent again; production goes on as if nothing had been.
 
-use super::request::{BoxError, ClientBody};
+use super::upload::{BoxError, ClientBody, Upload};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
@@ -146,7 +146,7 @@ impl Replay {
     }
 
     /// How far the client is.
-    pub fn upload(&self) -> Option<Rc<super::request::Upload>> {
+    pub fn upload(&self) -> Option<Rc<Upload>> {
         Some(self.source.borrow().client.upload())
     }
 }

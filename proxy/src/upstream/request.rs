@@ -1,6 +1,8 @@
 //! Bodies on the way up.
 //!
-//! A client's body passes through frame by frame; copies are offered each frame as it passes. [`Upload`] tells the waiting side how far it is.
+//! None, one held in memory, or the client's: passed through ([`super::upload`]), or kept for another try as it passes ([`super::replay`]).
+
+pub use super::upload::{BoxError, ClientBody, Upload};
 
 use super::replay::Replay;
 use crate::mirror::tee::Tee;
@@ -8,15 +10,10 @@ use crate::stats::ClusterStats;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Instant;
-
-/// Any error of a body; hyper turns it into a reset.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use std::task::{Context, Poll};
 
 /// A request on its way up. It stays in one place, and those who handle it get a reference: a request is large, and futures that pass it on by value
 /// are copied with it. Whoever sends it takes it out; what is still (or again) there after a failure may be sent elsewhere.
@@ -42,23 +39,6 @@ pub struct Held {
     left: u64,
 }
 
-/// The client's body.
-#[derive(Debug)]
-pub struct ClientBody {
-    inner: Incoming,
-    stats: Rc<ClusterStats>,
-    upload: Rc<Upload>,
-    tee: Option<Tee>,
-}
-
-/// How far a client's body is.
-#[derive(Debug, Default)]
-pub struct Upload {
-    ended: Cell<Option<Instant>>,
-    moved: Cell<bool>,
-    waiter: RefCell<Option<Waker>>,
-}
-
 impl RequestBody {
     /// Frames from memory, in order.
     pub fn held(frames: impl IntoIterator<Item = Bytes>) -> Self {
@@ -72,93 +52,16 @@ impl RequestBody {
         if inner.is_end_stream() {
             return Self::Empty;
         }
-        Self::Client(Box::new(ClientBody { inner, stats: stats.clone(), upload: Rc::default(), tee }))
+        Self::Client(Box::new(ClientBody::new(inner, stats, tee)))
     }
 
     /// How far it is; None when there is nothing to wait for.
     pub fn upload(&self) -> Option<Rc<Upload>> {
         match self {
-            Self::Client(body) => Some(body.upload.clone()),
+            Self::Client(body) => Some(body.upload()),
             Self::Replay(body) => body.upload(),
             Self::Empty | Self::Held(_) => None,
         }
-    }
-}
-
-impl Upload {
-    /// When it ended; whoever asks before that is woken when it does.
-    pub fn ended(&self, waker: &Waker) -> Option<Instant> {
-        if self.ended.get().is_none() {
-            self.waiter.replace(Some(waker.clone()));
-        }
-        self.ended.get()
-    }
-
-    /// Whether anything passed since this was last asked.
-    pub fn take_moved(&self) -> bool {
-        self.moved.replace(false)
-    }
-
-    fn end(&self) {
-        if self.ended.get().is_none() {
-            self.ended.set(Some(Instant::now()));
-            if let Some(waiter) = self.waiter.take() {
-                waiter.wake();
-            }
-        }
-    }
-}
-
-impl ClientBody {
-    /// How far it is.
-    pub fn upload(&self) -> Rc<Upload> {
-        self.upload.clone()
-    }
-
-    /// Whether the end has been read.
-    pub fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    /// What is still to come.
-    pub fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-
-    /// Reads the next frame and shows it to whoever is concerned.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    self.upload.moved.set(true);
-                    self.stats.bytes_sent.add(data.len() as u64);
-                    if let Some(tee) = &mut self.tee {
-                        tee.offer(data);
-                    }
-                }
-                // hyper may never poll again once the announced length has passed.
-                if self.inner.is_end_stream() {
-                    self.end();
-                }
-            }
-            Poll::Ready(None) => self.end(),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
-        }
-        polled.map(|frame| frame.map(|f| f.map_err(Into::into)))
-    }
-
-    fn end(&mut self) {
-        self.upload.end();
-        if let Some(tee) = &mut self.tee {
-            tee.finish();
-        }
-    }
-}
-
-impl Drop for ClientBody {
-    fn drop(&mut self) {
-        self.upload.end();
     }
 }
 
