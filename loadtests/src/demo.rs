@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod arm;
+pub mod bench;
 pub mod binaries;
 pub mod calibrate;
 pub mod error;

@@ -1,6 +1,7 @@
 //! The demonstration, simulated: ten seeds of both arms in about a second, with the three figures that it is held to.
 //!
-//! Called by `bench-scaling --scenario demo` and by tests; for tuning the decision core without running real processes.
+//! Called by `bench-scaling --scenario demo` and by tests, for tuning the decision core without running real processes; and by `bench-demo`, which sets
+//! the real demo's rows beside the simulated ones.
 
 use crate::scaling::policies::{CpuHpa, Foreshadow};
 use crate::sim::judge::violations;
@@ -8,6 +9,7 @@ use crate::sim::outcome::{Outcome, Point};
 use crate::sim::shadow::Profile;
 use crate::sim::{self, Scenario};
 use foreshadow_brain::Settings;
+use serde::Serialize;
 use std::fmt;
 
 /// A violation that begins this soon after a fault has gone still belongs to it.
@@ -16,10 +18,10 @@ const AFTERMATH_S: f64 = 5.0;
 const REACTIVE_TARGET: f64 = 0.7;
 
 /// One fault of one seed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FaultRow {
     /// Its name.
-    pub fault: &'static str,
+    pub fault: String,
     /// When it began.
     pub start_s: f64,
     /// When the reactive arm was first beyond the objective because of it.
@@ -39,7 +41,7 @@ impl FaultRow {
 }
 
 /// Both arms of one seed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The seed.
     pub seed: u64,
@@ -92,7 +94,7 @@ fn row(seed: u64, scenario: &Scenario, reactive: &Outcome, foreshadow: &Outcome)
             (more && within(t) && (rose || began)).then_some(t)
         };
         FaultRow {
-            fault: f.kind.name(),
+            fault: f.kind.name().into(),
             start_s: f.start_s,
             reactive_onset_s: first(&theirs),
             onset_s: first(&ours),
