@@ -120,12 +120,14 @@ async fn serve(args: &Args, source: Source, config: config::model::Config, log: 
     let cannot = |e: std::io::Error| format!("signals cannot be heard: {e}");
     let (mut term, mut int) = (signal(SignalKind::terminate()).map_err(cannot)?, signal(SignalKind::interrupt()).map_err(cannot)?);
     let mut hup = signal(SignalKind::hangup()).map_err(cannot)?;
+    let mut usr1 = signal(SignalKind::user_defined1()).map_err(cannot)?;
     loop {
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
             Some(()) = asked.recv() => break,
             _ = hup.recv() => { control.reload(); }
+            _ = usr1.recv() => control.reopen_logs(),
         }
     }
     tracing::info!(seconds = args.drain_time_s, "draining; a second signal ends at once");
@@ -142,6 +144,7 @@ async fn serve(args: &Args, source: Source, config: config::model::Config, log: 
         _ = term.recv() => Exit::Terminated,
         _ = int.recv() => Exit::Interrupted,
     };
+    control.finish_logs();
     match exit {
         Exit::Ok => tracing::info!("drained"),
         _ => tracing::warn!("ended by a second signal"),

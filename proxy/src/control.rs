@@ -3,6 +3,7 @@
 //! A reload is all or nothing: the new configuration is loaded and its sockets are bound before any worker hears of it; what fails leaves the
 //! old one serving and is told in log, metric and `/ready`. Called by the admin endpoints and by discovery.
 
+use crate::access_log::writer::Sender;
 use crate::config::model::{Cluster, Config, Discovery, Endpoint};
 use crate::config::{self, Source};
 use crate::listener;
@@ -46,6 +47,7 @@ pub struct Control {
     started_unix_ms: u64,
     inner: Mutex<Inner>,
     life: watch::Sender<Life>,
+    logs: Sender,
 }
 
 struct Inner {
@@ -67,8 +69,11 @@ impl Control {
     /// # Errors
     /// When a listener cannot be bound or a thread not started, in words.
     pub fn start(source: Source, config: Config, workers: usize, proxy_id: String) -> Result<Self, String> {
-        let workers =
-            (0..workers).map(Worker::start).collect::<Result<Vec<_>, _>>().map_err(|e| format!("a worker cannot be started: {e}"))?;
+        let logs = Sender::start().map_err(|e| format!("the writer of access logs cannot be started: {e}"))?;
+        let workers = (0..workers)
+            .map(|nth| Worker::start(nth, logs.clone()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| format!("a worker cannot be started: {e}"))?;
         let mut inner = Inner {
             config: Arc::new(Config { listeners: Vec::new(), ..config.clone() }),
             bound: BTreeMap::new(),
@@ -81,7 +86,7 @@ impl Control {
             reloads: (0, 0),
         };
         inner.apply(Arc::new(config))?;
-        Ok(Self { source, proxy_id, started_unix_ms: unix_ms(), inner: Mutex::new(inner), life: watch::Sender::new(Life::Live) })
+        Ok(Self { source, proxy_id, started_unix_ms: unix_ms(), logs, inner: Mutex::new(inner), life: watch::Sender::new(Life::Live) })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -187,6 +192,16 @@ impl Control {
         self.inner().workers.iter().for_each(|w| w.tell(Order::Drain(grace)));
     }
 
+    /// Has access log files opened anew.
+    pub fn reopen_logs(&self) {
+        self.logs.reopen();
+    }
+
+    /// Waits until the access logs are written, within bounds.
+    pub fn finish_logs(&self) {
+        self.logs.finish();
+    }
+
     /// Whether all workers have ended.
     pub fn is_over(&self) -> bool {
         self.inner().workers.iter().all(Worker::is_over)
@@ -273,10 +288,11 @@ impl Inner {
             cluster.endpoints = known.filter(|e| e.healthy).map(|e| e.address.to_string()).collect();
         }
         for (mirror, policy) in it.mirrors.iter_mut().zip(policies(&self.config).values()) {
-            mirror.cluster = self.config.clusters[policy.cluster].name.clone();
+            mirror.cluster = policy.cluster.map_or_else(String::new, |c| self.config.clusters[c].name.clone());
             mirror.runtime_key = policy.runtime_key.clone().unwrap_or_default();
             let set = self.overrides.get(&mirror.runtime_key);
             mirror.fraction = self.overrides.fraction(&mirror.runtime_key).map_or(policy.fraction, |f| f.0);
+            mirror.inclusion_probability = mirror.fraction.min(1.0);
             mirror.fraction_source = if set.is_some() { "runtime" } else { "file" }.into();
             mirror.fraction_expires_unix_ms = set.map_or(0, |v| v.end_unix_ms);
         }
@@ -319,12 +335,19 @@ fn add(sum: &mut Snapshot, part: &Snapshot) {
         all.buffered_bytes += mine.buffered_bytes;
         all.status_match += mine.status_match;
         all.status_mismatch += mine.status_mismatch;
+        all.body_match += mine.body_match;
+        all.body_mismatch += mine.body_mismatch;
+        all.represented += mine.represented;
+        let _ = all.slower_us.add(&*mine.slower_us);
+        let _ = all.faster_us.add(&*mine.faster_us);
         mine.dropped.iter().for_each(|(r, n)| *all.dropped.entry(r.clone()).or_default() += n);
     }
     let (all, mine) = (&mut sum.downstream, &part.downstream);
     all.requests += mine.requests;
     all.connections += mine.connections;
     all.connections_total += mine.connections_total;
+    all.access_log_written += mine.access_log_written;
+    all.access_log_dropped += mine.access_log_dropped;
     mine.refused.iter().for_each(|(r, n)| *all.refused.entry(r.clone()).or_default() += n);
     for shape in &part.recent_requests {
         if sum.recent_requests.len() < 64 && !sum.recent_requests.contains(shape) {

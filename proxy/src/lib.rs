@@ -1,5 +1,6 @@
 //! foreshadow-proxy: the sidecar. See ARCHITECTURE.md for the map; `stack.rs` has the request path on one screen.
 
+pub mod access_log;
 pub mod admin;
 pub mod app;
 pub mod args;
@@ -9,10 +10,12 @@ pub mod control;
 pub mod discovery;
 pub mod error;
 pub mod executor;
+pub mod format;
 pub mod http;
 pub mod init;
 pub mod listener;
 pub mod mirror;
+pub mod nearest;
 pub mod router;
 pub mod runtime;
 pub mod stack;

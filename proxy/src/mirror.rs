@@ -6,29 +6,35 @@
 //! * The account closes: every copy opportunity is completed, under way, or dropped for exactly one named reason.
 //! * Copies are marked, and a marked request is never copied again.
 //! * Sampling of each policy is independent of every other random choice about the request.
+//!
+//! Neither CONNECT nor upgraded connections are copied: what follows on them answers the other side, and a shadow's answers go nowhere. (Envoy copies
+//! the request that asks for a WebSocket; its shadow then waits for frames that never come.)
 
+pub mod copy;
+pub mod pair;
+pub mod rate;
 pub mod sample;
 pub mod tee;
 
 use crate::config::model::{MirrorMethods, MirrorPolicy};
-use crate::error::ProxyError;
+use crate::format::record::Record;
 use crate::http::headers;
 use crate::stats::MirrorStats;
 use crate::upstream::Upstream;
-use crate::upstream::patience::Limits;
-use crate::upstream::request::{Parcel, RequestBody};
-use http::{HeaderValue, Method, Request, StatusCode, request};
+use crate::upstream::request::RequestBody;
+use copy::{Copy, Place};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, request};
 use http_body::Body as _;
+use pair::{Pair, Side, Watch};
 use rand::RngExt as _;
+use rate::Rate;
 use sample::Fraction;
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tee::{Collected, Tee};
+use tee::Tee;
 use tokio::sync::oneshot;
 
 /// Marks a copy.
@@ -38,11 +44,21 @@ pub const MARK: http::HeaderName = http::HeaderName::from_static("x-foreshadow-c
 #[derive(Debug)]
 pub struct Mirror {
     policy: Arc<MirrorPolicy>,
-    upstream: Rc<Upstream>,
+    to: To,
+    rate: Option<Rate>,
     stats: Rc<MirrorStats>,
     fraction: Rc<Fraction>,
     /// The host of the last request and the copy's: nearly always the same again.
     last_host: RefCell<Option<(HeaderValue, HeaderValue)>>,
+}
+
+/// Where a policy's copies go.
+#[derive(Debug)]
+pub enum To {
+    /// To this cluster.
+    One(Rc<Upstream>),
+    /// To the cluster that a request header names.
+    Named(HeaderName, Rc<BTreeMap<String, Rc<Upstream>>>),
 }
 
 /// Copies of one request that were decided on; sent when production's side allows.
@@ -55,25 +71,35 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// Production answered with this status.
-    pub fn answered(&mut self, status: StatusCode) {
+    /// Production answered with this status, so long after the request arrived; None when it did not get as far as an upstream. Whoever passes
+    /// the answer's body on has to show it to the watch, if there is one.
+    pub fn answered(&mut self, status: StatusCode, first_byte_us: Option<u64>) -> Option<Box<Watch>> {
         for gate in self.accepted.drain(..) {
             // A copy that is gone does not want to know.
             let _ = gate.send(status.as_u16() < 500);
         }
-        self.pairs.drain(..).for_each(|pair| pair.production(status));
+        Watch::of(std::mem::take(&mut self.pairs), Side::new(status, first_byte_us))
+    }
+
+    /// One more copy waits for production's acceptance.
+    fn gate(&mut self) -> oneshot::Receiver<bool> {
+        let (gate, wait) = oneshot::channel();
+        self.accepted.push(gate);
+        wait
     }
 }
 
 impl Mirror {
     /// A policy in force.
-    pub fn new(policy: Arc<MirrorPolicy>, upstream: Rc<Upstream>, stats: Rc<MirrorStats>, fraction: Rc<Fraction>) -> Self {
-        Self { policy, upstream, stats, fraction, last_host: RefCell::default() }
+    pub fn new(policy: Arc<MirrorPolicy>, to: To, stats: Rc<MirrorStats>, fraction: Rc<Fraction>) -> Self {
+        let rate = policy.limits.max_per_second.map(Rate::new);
+        Self { policy, to, rate, stats, fraction, last_host: RefCell::default() }
     }
 
     /// How many copies this request gets; counts the opportunity and, when none, the reason.
     fn wish(&self, head: &request::Parts, peer: IpAddr) -> u64 {
         self.stats.eligible_requests.add(1);
+        let fraction = self.fraction.now();
         let refused = if head.headers.contains_key(&MARK) {
             Some("marked")
         } else if self.policy.limits.methods == MirrorMethods::Safe && !is_safe(&head.method) {
@@ -81,12 +107,23 @@ impl Mirror {
         } else {
             None
         };
-        let wished = if refused.is_some() { 0 } else { self.fraction.copies(self.policy.limits.key.as_ref(), head, peer) };
+        let wished = if refused.is_some() { 0 } else { self.fraction.copies(fraction, self.policy.limits.key.as_ref(), head, peer) };
         self.stats.eligible.add(wished.max(1));
         if wished == 0 {
             self.stats.dropped.add(refused.unwrap_or("sampled_out"));
+        } else {
+            // Each copy stands for so many requests, whatever the fraction was when it was drawn (Horvitz and Thompson 1952).
+            self.stats.represented.add(wished as f64 / fraction);
         }
         wished
+    }
+
+    /// Where copies of this request go.
+    fn upstream(&self, head: &request::Parts) -> Option<&Rc<Upstream>> {
+        match &self.to {
+            To::One(upstream) => Some(upstream),
+            To::Named(header, clusters) => clusters.get(head.headers.get(header)?.to_str().ok()?),
+        }
     }
 
     /// Takes a place for a copy, if there is one.
@@ -95,17 +132,24 @@ impl Mirror {
             self.stats.dropped.add("overflow_count");
             return None;
         }
+        if self.rate.as_ref().is_some_and(|rate| !rate.take()) {
+            self.stats.dropped.add("rate");
+            return None;
+        }
         self.stats.in_flight.add(1);
-        Some(Place { stats: self.stats.clone(), over: Cell::new(false) })
+        Some(Place::new(&self.stats))
     }
 
     /// The copy of a request, without its body.
-    fn copy(&self, head: &request::Parts) -> Request<RequestBody> {
+    fn copy(&self, head: &request::Parts, record: Option<&Record>) -> Request<RequestBody> {
         let mut copy = Request::new(RequestBody::Empty);
         (*copy.method_mut(), *copy.uri_mut()) = (head.method.clone(), head.uri.clone());
         let headers = copy.headers_mut();
         *headers = head.headers.clone();
-        headers::apply(&self.policy.request_headers, headers);
+        for name in &self.policy.limits.strip_headers {
+            headers.remove(name);
+        }
+        headers::apply(&self.policy.request_headers, headers, record);
         let host = match (&self.policy.host_rewrite, headers.get(http::header::HOST)) {
             (Some(host), _) => Some(host.clone()),
             (None, Some(host)) if !self.policy.keep_host => self.shadow_host(host),
@@ -130,144 +174,36 @@ impl Mirror {
 
 /// Decides about copies of a request (its head as it goes upstream) and starts them; they wait for the body and, where the policy says so, for
 /// production's acceptance. `body` is the request's.
-pub fn start(mirrors: &[Rc<Mirror>], head: &request::Parts, body: &hyper::body::Incoming, peer: IpAddr) -> Option<Copies> {
+pub fn start(
+    mirrors: &[Rc<Mirror>],
+    head: &request::Parts,
+    body: &hyper::body::Incoming,
+    peer: IpAddr,
+    record: Option<&Record>,
+) -> Option<Copies> {
     let mut copies = Copies { accepted: Vec::new(), pairs: Vec::new(), tee: None };
     let mut started = false;
     for mirror in mirrors {
         let wished = mirror.wish(head, peer);
+        let Some(upstream) = mirror.upstream(head).filter(|_| wished > 0) else {
+            (0..wished).for_each(|_| mirror.stats.dropped.add("no_cluster"));
+            continue;
+        };
         for nth in 0..wished {
             let Some(place) = mirror.place() else { continue };
             started = true;
-            let pair = Rc::new(Pair::new(&mirror.stats));
-            let accepted = mirror.policy.limits.only_accepted.then(|| {
-                let (gate, wait) = oneshot::channel();
-                copies.accepted.push(gate);
-                wait
-            });
-            if nth == 0 {
-                copies.pairs.push(pair.clone());
-            }
-            let collected =
-                (!body.is_end_stream()).then(|| copies.tee.get_or_insert_with(Tee::default).collect(&mirror.stats, &mirror.policy.limits));
-            let delay = (nth > 0).then(|| mirror.policy.limits.spread.mul_f64(rand::rng().random_range(0.0..1.0)));
-            let mut copy = Copy { mirror: mirror.clone(), parcel: Some(mirror.copy(head)), pair, delay, collected, accepted };
-            tokio::task::spawn_local(async move {
-                match copy.run().await {
-                    Ok(()) => place.completed(),
-                    Err(reason) => place.dropped(reason),
-                }
-            });
+            let limits = &mirror.policy.limits;
+            let pair = (nth == 0).then(|| Rc::new(Pair::new(&mirror.stats, limits.compare_bodies)));
+            copies.pairs.extend(pair.clone());
+            let accepted = limits.only_accepted.then(|| copies.gate());
+            let collected = (!body.is_end_stream()).then(|| copies.tee.get_or_insert_with(Tee::default).collect(&mirror.stats, limits));
+            let delay = (nth > 0).then(|| limits.spread.mul_f64(rand::rng().random_range(0.0..1.0)));
+            let parcel = Some(mirror.copy(head, record));
+            let copy = Copy { upstream: upstream.clone(), timeout: limits.timeout, parcel, pair, delay, collected, accepted };
+            tokio::task::spawn_local(copy.send(place));
         }
     }
     started.then_some(copies)
-}
-
-/// One copy on its way.
-struct Copy {
-    mirror: Rc<Mirror>,
-    parcel: Parcel,
-    pair: Rc<Pair>,
-    delay: Option<Duration>,
-    collected: Option<oneshot::Receiver<Collected>>,
-    accepted: Option<oneshot::Receiver<bool>>,
-}
-
-impl Copy {
-    /// Until the answer has arrived whole, or why it has not.
-    async fn run(&mut self) -> Result<(), &'static str> {
-        if let Some(delay) = self.delay {
-            tokio::time::sleep(delay).await;
-        }
-        // Held until the end: the bytes are this long in use.
-        let mut held = Collected::default();
-        if let Some(wait) = self.collected.take() {
-            // Nobody answers when the request's body went away before its end.
-            held = wait.await.map_err(|_| "client_cancelled")?;
-        }
-        if let Some(reason) = held.refused {
-            return Err(reason);
-        }
-        if let Some(wait) = self.accepted.take()
-            && !wait.await.unwrap_or(false)
-        {
-            return Err("not_accepted");
-        }
-        if let Some(request) = &mut self.parcel {
-            *request.body_mut() = RequestBody::held(held.frames.iter().cloned());
-        }
-        let limits = Limits { timeout: Some(self.mirror.policy.limits.timeout), ..Limits::none(Instant::now()) };
-        let mut answer = self.mirror.upstream.send(&mut self.parcel, limits).await.map_err(ProxyError::reason)?;
-        self.pair.copy(answer.status());
-        let mut body = pin!(answer.body_mut());
-        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            frame.map_err(|e| e.downcast_ref::<ProxyError>().map_or("reset", |p| p.reason()))?;
-        }
-        Ok(())
-    }
-}
-
-/// A copy's place in the account: closed exactly once, also when its task is dropped.
-#[derive(Debug)]
-struct Place {
-    stats: Rc<MirrorStats>,
-    over: Cell<bool>,
-}
-
-impl Place {
-    fn completed(&self) {
-        self.close();
-        self.stats.completed.add(1);
-    }
-
-    fn dropped(&self, reason: &'static str) {
-        self.close();
-        self.stats.dropped.add(reason);
-    }
-
-    fn close(&self) {
-        self.over.set(true);
-        self.stats.in_flight.sub(1);
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.over.get() {
-            self.dropped("shutdown");
-        }
-    }
-}
-
-/// Compares the statuses of a request and its first copy when both are known.
-#[derive(Debug)]
-struct Pair {
-    stats: Rc<MirrorStats>,
-    production: Cell<u16>,
-    copy: Cell<u16>,
-}
-
-impl Pair {
-    fn new(stats: &Rc<MirrorStats>) -> Self {
-        Self { stats: stats.clone(), production: Cell::new(0), copy: Cell::new(0) }
-    }
-
-    fn production(&self, status: StatusCode) {
-        self.production.set(status.as_u16() / 100);
-        self.compare();
-    }
-
-    fn copy(&self, status: StatusCode) {
-        self.copy.set(status.as_u16() / 100);
-        self.compare();
-    }
-
-    fn compare(&self) {
-        match (self.production.get(), self.copy.get()) {
-            (0, _) | (_, 0) => {}
-            (a, b) if a == b => self.stats.status_match.add(1),
-            _ => self.stats.status_mismatch.add(1),
-        }
-    }
 }
 
 fn is_safe(method: &Method) -> bool {
@@ -292,14 +228,5 @@ mod tests {
         assert_eq!(suffixed("a.example"), "a.example-shadow");
         assert_eq!(suffixed("a.example:8080"), "a.example-shadow:8080");
         assert_eq!(suffixed("[::1]:80"), "[::1]-shadow:80");
-    }
-
-    #[test]
-    fn a_place_is_closed_exactly_once() {
-        let stats = Rc::new(MirrorStats::default());
-        stats.in_flight.add(2);
-        Place { stats: stats.clone(), over: Cell::new(false) }.completed();
-        drop(Place { stats: stats.clone(), over: Cell::new(false) });
-        assert_eq!((stats.in_flight.get(), stats.completed.get()), (0, 1));
     }
 }

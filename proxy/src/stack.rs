@@ -2,6 +2,8 @@
 //!
 //! Runs on one worker's thread; every stage is a plain call. The copy leaves at one named place ([`crate::mirror::start`]).
 
+mod notes;
+
 use crate::config::model::{Forward, HeaderOps, HostRewrite, HttpManager, Route, RouteAction, ServerHeader, Weighted};
 use crate::error::{ProxyError, grpc_status};
 use crate::http::body::AnswerBody;
@@ -27,6 +29,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use notes::Notes;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -43,40 +46,27 @@ pub async fn serve(
     state: &State,
     stats: &WorkerStats,
     listener: usize,
-    client: &Client,
+    client: &Rc<Client>,
     request: &mut Option<Request<Incoming>>,
 ) -> Response<AnswerBody> {
     stats.downstream.requests.add(1);
     let manager = &state.config.listeners[listener].http;
-    let mut noted = Noted::default();
-    let answer = match begin(state, stats, listener, client, request, &mut noted) {
-        Err(error) => Err(error),
-        Ok(Step::Answer(answer, text)) if noted.grpc => {
-            let status = grpc_status(answer.status());
-            Ok(reply::for_grpc(answer, status, &String::from_utf8_lossy(&text)))
-        }
-        Ok(Step::Answer(answer, _)) => Ok(answer),
+    let mut notes = Notes::default();
+    let mut answer = match begin(state, stats, listener, client, request, &mut notes) {
+        Err(error) => own_answer(error, manager, stats, &mut notes),
+        Ok(Step::Answer(answer)) => local_answer(answer, manager, &mut notes),
         Ok(Step::Forward(mut way)) => {
             let sent = match way.retry.take() {
                 None => way.upstream.send(&mut way.parcel, way.errand).await,
                 // Rare, and large: not to be part of every request's future.
                 Some(retry) => Box::pin(retry::send(way.upstream, &mut way.parcel, way.errand, retry)).await,
             };
-            way.answered(sent)
+            notes.sent(way.upstream, &sent);
+            way.answered(sent, &notes).unwrap_or_else(|error| own_answer(error, manager, stats, &mut notes))
         }
     };
-    let mut answer = answer.unwrap_or_else(|error| own_answer(error, manager, stats, noted.grpc));
-    finish(manager, state.servers[listener].as_ref(), noted.id, answer.headers_mut());
-    answer
-}
-
-/// What of a request is needed for its answer.
-#[derive(Default)]
-struct Noted {
-    /// Its id, where answers are to have it.
-    id: Option<HeaderValue>,
-    /// It is gRPC's: answers made here have to be, too.
-    grpc: bool,
+    finish(manager, state.servers[listener].as_ref(), notes.id.take(), answer.headers_mut());
+    notes.close(answer)
 }
 
 /// What every answer gets.
@@ -98,8 +88,7 @@ fn finish(manager: &HttpManager, server: Option<&HeaderValue>, id: Option<Header
 /// What a request's first stages come to. (Made once and used where it is made: its size costs nothing.)
 #[allow(clippy::large_enum_variant)]
 enum Step<'a> {
-    /// Made here, from this text.
-    Answer(Response<AnswerBody>, Bytes),
+    Answer(Response<AnswerBody>),
     Forward(Way<'a>),
 }
 
@@ -115,13 +104,11 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    fn answered(mut self, sent: Result<Response<UpstreamBody>, ProxyError>) -> Result<Response<AnswerBody>, ProxyError> {
-        if let Some(copies) = &mut self.copies {
-            copies.answered(sent.as_ref().map_or_else(|e| e.status(), Response::status));
-        }
-        let sent = sent?;
-        let service_time_ms = sent.body().first_byte_us / 1000;
-        let mut answer = sent.map(AnswerBody::upstream);
+    fn answered(mut self, sent: Result<Response<UpstreamBody>, ProxyError>, notes: &Notes) -> Result<Response<AnswerBody>, ProxyError> {
+        let status = sent.as_ref().map_or_else(|e| e.status(), Response::status);
+        let first_byte_us = sent.as_ref().ok().map(|s| s.body().first_byte_us);
+        let watch = self.copies.as_mut().and_then(|copies| copies.answered(status, first_byte_us));
+        let mut answer = sent?.map(|body| AnswerBody::upstream(body).watched(watch));
         *answer.version_mut() = Version::HTTP_11;
         // An upstream's own reason phrase ends here, as with Envoy.
         answer.extensions_mut().clear();
@@ -129,9 +116,9 @@ impl Way<'_> {
             headers::strip_hop_by_hop(answer.headers_mut());
         }
         if !self.manager.suppress_envoy_headers {
-            answer.headers_mut().insert(SERVICE_TIME, numbers::value(service_time_ms));
+            answer.headers_mut().insert(SERVICE_TIME, numbers::value(first_byte_us.unwrap_or_default() / 1000));
         }
-        headers::apply(self.answer_headers, answer.headers_mut());
+        headers::apply(self.answer_headers, answer.headers_mut(), notes.record());
         Ok(answer)
     }
 }
@@ -141,52 +128,53 @@ fn begin<'a>(
     state: &'a State,
     stats: &WorkerStats,
     listener: usize,
-    client: &Client,
+    client: &Rc<Client>,
     request: &mut Option<Request<Incoming>>,
-    noted: &mut Noted,
+    notes: &mut Notes,
 ) -> Result<Step<'a>, ProxyError> {
     let arrived = Instant::now();
     let manager = &state.config.listeners[listener].http;
     let (mut head, body) = request.take().ok_or(ProxyError::Invalid("no request"))?.into_parts();
+    notes.open(state, listener, arrived, client, &head);
     let host = host::normalize(manager, admit(&mut head)?, client.local.port());
     match path::normalize(manager, path_and_query(&head)) {
         path::Outcome::Unchanged => {}
         path::Outcome::Changed(path) => head.uri = path.parse().map_err(|_| ProxyError::Invalid("path_normalization_failed"))?,
         path::Outcome::Redirect(to) => {
-            return redirected(HeaderValue::from_str(&to).ok().map(|to| (StatusCode::TEMPORARY_REDIRECT, to)), None);
+            return redirected(HeaderValue::from_str(&to).ok().map(|to| (StatusCode::TEMPORARY_REDIRECT, to)), None, notes);
         }
         path::Outcome::Refused => return Err(ProxyError::Invalid("path_normalization_failed")),
     }
     let origin = arrive(manager, &mut head, client);
-    if manager.always_set_request_id_in_response {
-        noted.id = head.headers.get(forwarded::REQUEST_ID).cloned();
-    }
-    noted.grpc = head.method == Method::POST && is_grpc(head.headers.get(CONTENT_TYPE));
+    let probe = is_probe(&head);
+    notes.arrived(manager, &head, &host, origin.address, probe);
+    notes.grpc = head.method == Method::POST && is_grpc(head.headers.get(CONTENT_TYPE));
     let host_text = host.to_str().unwrap_or_default();
     if stats.downstream.requests.get() % SHAPE_EVERY == 1 {
         remember(stats, &head, host_text);
     }
     let route = match router::find(&manager.routes, &head, host_text, state) {
         Found::Route(route) => route,
-        Found::TlsRequired => return redirected(redirect::to_tls(&head, host_text), None),
+        Found::TlsRequired => return redirected(redirect::to_tls(&head, host_text), None, notes),
         Found::Nothing => return Err(ProxyError::NoRoute),
     };
+    notes.named(route);
     let to = match &route.action {
-        RouteAction::Direct { status, body } => return Ok(Step::Answer(direct(*status, body, route), body.clone())),
-        RouteAction::Redirect(to) => return redirected(redirect::location(to, &route.matching.path, &head, host_text), Some(route)),
+        RouteAction::Direct { status, body } => return Ok(Step::Answer(direct(*status, body, route, notes))),
+        RouteAction::Redirect(to) => return redirected(redirect::location(to, &route.matching.path, &head, host_text), Some(route), notes),
         RouteAction::Forward(to) => to,
     };
     let (cluster, weighted) = target::choose(&to.to, &head, state)?;
     let terms = Terms::new(to, &mut head, origin.internal);
-    let auto_host = prepare(manager, route, to, weighted, &mut head, host)?;
+    let auto_host = prepare(manager, route, to, weighted, &mut head, host, notes)?;
     tell_timeout(manager, &terms, &mut head);
     if body.is_end_stream() && announces_length(&head.method) && !head.headers.contains_key(CONTENT_LENGTH) {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    let probe = is_probe(&head);
     let upstream = if probe { &state.probes[cluster] } else { &state.upstreams[cluster] };
-    let mut copies = if probe { None } else { mirror::start(mirrors(state, to, cluster), &head, &body, origin.address) };
+    let mut copies = if probe { None } else { mirror::start(mirrors(state, to, cluster), &head, &body, origin.address, notes.record()) };
     let body = RequestBody::client(body, &upstream.stats, copies.as_mut().and_then(|c| c.tee.take()));
+    notes.towards(upstream, body.upload());
     let limits = Limits {
         arrived,
         timeout: terms.timeout,
@@ -223,19 +211,19 @@ fn path_and_query(head: &Parts) -> &str {
 }
 
 /// Sends the client elsewhere.
-fn redirected<'a>(to: Option<(StatusCode, HeaderValue)>, route: Option<&Route>) -> Result<Step<'a>, ProxyError> {
+fn redirected<'a>(to: Option<(StatusCode, HeaderValue)>, route: Option<&Route>, notes: &Notes) -> Result<Step<'a>, ProxyError> {
     let (status, location) = to.ok_or(ProxyError::Invalid("the redirect cannot be written"))?;
     let mut answer = reply::with(status, "");
     answer.headers_mut().insert(LOCATION, location);
     if let Some(route) = route {
-        headers::apply(&route.response_headers, answer.headers_mut());
+        headers::apply(&route.response_headers, answer.headers_mut(), notes.record());
     }
-    Ok(Step::Answer(answer, Bytes::new()))
+    Ok(Step::Answer(answer))
 }
 
-fn direct(status: StatusCode, body: &Bytes, route: &Route) -> Response<AnswerBody> {
+fn direct(status: StatusCode, body: &Bytes, route: &Route, notes: &Notes) -> Response<AnswerBody> {
     let mut answer = reply::with(status, body.clone());
-    headers::apply(&route.response_headers, answer.headers_mut());
+    headers::apply(&route.response_headers, answer.headers_mut(), notes.record());
     answer
 }
 
@@ -278,18 +266,21 @@ fn prepare(
     weighted: Option<&Weighted>,
     head: &mut Parts,
     host: HeaderValue,
+    notes: &mut Notes,
 ) -> Result<bool, ProxyError> {
     rewrite::path(&route.matching.path, to, head)?;
     let headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.request_headers, |own| &own.0);
-    headers::apply(headers, &mut head.headers);
+    headers::apply(headers, &mut head.headers, notes.record());
     let how = weighted.and_then(|w| w.host_rewrite.as_ref()).or(to.host_rewrite.as_ref());
     let new = how.and_then(|how| rewrite::host(how, to.append_forwarded_host, head, &host));
-    if new.is_some() || head.version == Version::HTTP_2 || head.headers.get(HOST) != Some(&host) {
-        head.headers.insert(HOST, new.unwrap_or(host));
+    let host = new.unwrap_or(host);
+    if head.version == Version::HTTP_2 || head.headers.get(HOST) != Some(&host) {
+        head.headers.insert(HOST, host.clone());
     }
     if manager.suppress_envoy_headers {
         rewrite::untold(head);
     }
+    notes.request(head, &host);
     head.version = Version::HTTP_11;
     Ok(matches!(how, Some(HostRewrite::Auto)))
 }
@@ -328,12 +319,23 @@ fn remember(stats: &WorkerStats, head: &Parts, host: &str) {
     }
 }
 
-fn own_answer(error: ProxyError, manager: &HttpManager, stats: &WorkerStats, grpc: bool) -> Response<AnswerBody> {
+/// An answer by a route's own words, in the form that is wanted.
+fn local_answer(answer: Response<AnswerBody>, manager: &HttpManager, notes: &mut Notes) -> Response<AnswerBody> {
+    if !notes.grpc {
+        return notes.local(manager, answer);
+    }
+    let (status, text) = (grpc_status(answer.status()), answer.body().text().cloned().unwrap_or_default());
+    notes.local(manager, reply::for_grpc(answer, status, &String::from_utf8_lossy(&text)))
+}
+
+fn own_answer(error: ProxyError, manager: &HttpManager, stats: &WorkerStats, notes: &mut Notes) -> Response<AnswerBody> {
     if error.is_refusal() {
         stats.downstream.refused.add(error.reason());
     }
     let answer = reply::failed(error, manager.suppress_envoy_headers);
-    if grpc { reply::for_grpc(answer, error.grpc_status(), &error.to_string()) } else { answer }
+    notes.failed(error);
+    let answer = if notes.grpc { reply::for_grpc(answer, error.grpc_status(), &error.to_string()) } else { answer };
+    notes.local(manager, answer)
 }
 
 /// Answer when the listener is gone.

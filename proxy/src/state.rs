@@ -1,14 +1,16 @@
 //! A configuration as one worker serves it: upstreams, mirrors, prepared header values. Built anew at every reload; requests under way finish on
 //! the one they began with.
 
+use crate::access_log::{Logger, Outs};
 use crate::config::model::{Config, Discovery, Endpoint, Forward, MirrorPolicy, RouteAction, RuntimeFraction};
-use crate::mirror::Mirror;
 use crate::mirror::sample::Fraction;
+use crate::mirror::{Mirror, To};
 use crate::router::Circumstances;
 use crate::runtime::Overrides;
 use crate::stats::WorkerStats;
 use crate::upstream::Upstream;
 use http::HeaderValue;
+use http::header::HOST;
 use rand::RngExt as _;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -29,10 +31,13 @@ pub struct State {
     pub probes: Vec<Rc<Upstream>>,
     /// A cluster's own mirrors, by cluster index.
     pub cluster_mirrors: Vec<Vec<Rc<Mirror>>>,
+    /// Access logs by listener.
+    pub loggers: Vec<Rc<[Logger]>>,
     /// `server` header by listener.
     pub servers: Vec<Option<HeaderValue>>,
     /// Whether any cluster asks where a connection wanted to go.
     pub original_dst: bool,
+    by_name: Rc<BTreeMap<String, Rc<Upstream>>>,
     mirrors: HashMap<*const MirrorPolicy, Rc<[Rc<Mirror>]>>,
     fractions: BTreeMap<String, (String, Rc<Fraction>)>,
     overrides: RefCell<Arc<Overrides>>,
@@ -41,18 +46,22 @@ pub struct State {
 
 impl State {
     /// Prepares a configuration.
-    pub fn new(config: Arc<Config>, endpoints: &Endpoints, overrides: &Arc<Overrides>, stats: &WorkerStats) -> Self {
+    pub fn new(config: Arc<Config>, endpoints: &Endpoints, overrides: &Arc<Overrides>, stats: &WorkerStats, logs: &Outs) -> Self {
         let known = |name: &str| endpoints.get(name).map(Vec::as_slice).unwrap_or_default();
         let upstreams: Vec<_> =
             config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), stats.cluster(&c.name), known(&c.name)))).collect();
         let probes = config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), Rc::default(), known(&c.name)))).collect();
+        let by_name = upstreams.iter().map(|u| (u.cluster.name.clone(), u.clone())).collect();
+        let loggers = config.listeners.iter().map(|l| l.http.access_logs.iter().map(|log| logs.logger(log)).collect()).collect();
         let servers = config.listeners.iter().map(|l| HeaderValue::from_str(&l.http.server_name).ok()).collect();
         let mut state = Self {
             upstreams,
             probes,
             cluster_mirrors: Vec::new(),
+            loggers,
             servers,
             original_dst: config.clusters.iter().any(|c| matches!(c.discovery, Discovery::OriginalDst(_))),
+            by_name: Rc::new(by_name),
             mirrors: HashMap::new(),
             fractions: BTreeMap::new(),
             overrides: RefCell::default(),
@@ -74,7 +83,11 @@ impl State {
         let key = policy.runtime_key.clone().unwrap_or_default();
         let fresh = || (key, Rc::new(Fraction::new(policy.fraction, &policy.name)));
         let fraction = self.fractions.entry(policy.name.clone()).or_insert_with(fresh).1.clone();
-        Rc::new(Mirror::new(policy.clone(), self.upstreams[policy.cluster].clone(), stats.mirror(&policy.name), fraction))
+        let to = match (policy.cluster, &policy.cluster_header) {
+            (Some(cluster), _) => To::One(self.upstreams[cluster].clone()),
+            (None, header) => To::Named(header.clone().unwrap_or(HOST), self.by_name.clone()),
+        };
+        Rc::new(Mirror::new(policy.clone(), to, stats.mirror(&policy.name), fraction))
     }
 
     /// Mirrors of a route.

@@ -32,6 +32,22 @@ impl Counter {
     }
 }
 
+/// A sum of one thread.
+#[derive(Debug, Default)]
+pub struct Sum(Cell<f64>);
+
+impl Sum {
+    /// Adds `x`.
+    pub fn add(&self, x: f64) {
+        self.0.set(self.0.get() + x);
+    }
+
+    /// The value.
+    pub fn get(&self) -> f64 {
+        self.0.get()
+    }
+}
+
 /// Counts by reason; reasons are constants, so the set is bounded.
 #[derive(Debug, Default)]
 pub struct Reasons(RefCell<BTreeMap<&'static str, u64>>);
@@ -93,6 +109,16 @@ pub struct MirrorStats {
     pub status_match: Counter,
     /// Different status classes.
     pub status_mismatch: Counter,
+    /// Same body.
+    pub body_match: Counter,
+    /// Different bodies.
+    pub body_mismatch: Counter,
+    /// By how much the copy's first byte came later than production's.
+    pub slower: RefCell<LatencyHistogram>,
+    /// By how much it came sooner.
+    pub faster: RefCell<LatencyHistogram>,
+    /// Requests that the copies stand for: the sum of one by the probability of each.
+    pub represented: Sum,
 }
 
 /// Numbers of the downstream side.
@@ -192,6 +218,12 @@ impl MirrorStats {
         sum.buffered_bytes += self.buffered.get();
         sum.status_match += self.status_match.get();
         sum.status_mismatch += self.status_mismatch.get();
+        sum.body_match += self.body_match.get();
+        sum.body_mismatch += self.body_mismatch.get();
+        sum.represented += self.represented.get();
+        // One shape everywhere: adding cannot fail.
+        let _ = sum.slower_us.add(&**self.slower.borrow());
+        let _ = sum.faster_us.add(&**self.faster.borrow());
     }
 }
 

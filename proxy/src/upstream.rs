@@ -54,6 +54,10 @@ pub struct Upstream {
     active: Rc<Cell<u32>>,
     slots: Rc<Slots>,
     retries: Retries,
+    /// Endpoint of the exchange that failed last: for the one who is told of the failure, before anything else runs.
+    failed_at: Cell<Option<SocketAddr>>,
+    /// Tries of the exchange that was told of last, in the same way.
+    tries: Cell<u32>,
     /// Endpoints that requests bring themselves.
     destinations: Option<Box<Destinations>>,
 }
@@ -74,6 +78,8 @@ impl Upstream {
             active: Rc::default(),
             slots,
             retries: Retries::default(),
+            failed_at: Cell::new(None),
+            tries: Cell::new(0),
             destinations,
         };
         it.set_endpoints(endpoints);
@@ -99,6 +105,11 @@ impl Upstream {
         if let Some(destinations) = &self.destinations {
             destinations.sweep();
         }
+    }
+
+    /// Of the exchange whose outcome was just told: where it failed, if it did, and how often it was tried, if it may have been more than once.
+    pub fn last_told(&self) -> (Option<SocketAddr>, u32) {
+        (self.failed_at.take(), self.tries.take())
     }
 
     /// Sends a request and waits for the head of its answer; the limits hold for the whole answer.
@@ -135,7 +146,10 @@ impl Upstream {
         };
         match sent {
             Ok(answer) => Ok(flight.answered(answer, patience)),
-            Err(why) => Err(flight.fail(why)),
+            Err(why) => {
+                self.failed_at.set(flight.address());
+                Err(flight.fail(why))
+            }
         }
     }
 

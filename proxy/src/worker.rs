@@ -5,6 +5,8 @@
 pub mod accept;
 pub mod connections;
 
+use crate::access_log::Outs;
+use crate::access_log::writer::Sender;
 use crate::config::model::{Config, Endpoint};
 use crate::runtime::Overrides;
 use crate::state::{Endpoints, State};
@@ -57,7 +59,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the thread or its runtime cannot be made.
-    pub fn start(nth: usize) -> std::io::Result<Self> {
+    pub fn start(nth: usize, writer: Sender) -> std::io::Result<Self> {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (ready, started) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name(format!("worker-{nth}")).spawn(move || {
@@ -65,7 +67,7 @@ impl Worker {
                 Ok(runtime) => {
                     // The one who waits for this outlives it.
                     let _ = ready.send(Ok(()));
-                    runtime.block_on(Shell::default().run(inbox));
+                    runtime.block_on(Shell::new(writer).run(inbox));
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -99,18 +101,30 @@ impl Drop for Listening {
     }
 }
 
-#[derive(Default)]
 struct Shell {
     state: Rc<RefCell<Option<Rc<State>>>>,
     stats: Rc<WorkerStats>,
     overrides: Arc<Overrides>,
     listening: Vec<Listening>,
     connections: Rc<Connections>,
+    logs: Outs,
     /// When a drain began and when it is to be over.
     drain: Option<(Instant, Instant)>,
 }
 
 impl Shell {
+    fn new(writer: Sender) -> Self {
+        Self {
+            state: Rc::default(),
+            stats: Rc::default(),
+            overrides: Arc::default(),
+            listening: Vec::new(),
+            connections: Rc::default(),
+            logs: Outs::new(writer),
+            drain: None,
+        }
+    }
+
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -122,6 +136,7 @@ impl Shell {
                 },
                 _ = sweep.tick() => {
                     self.connections.sweep();
+                    self.logs.flush();
                     if let Some(state) = self.state.borrow().as_ref() {
                         state.sweep();
                     }
@@ -129,6 +144,7 @@ impl Shell {
                 () = tokio::time::sleep(DRAIN_LOOK), if self.drain.is_some() => {}
             }
             if self.drained() {
+                self.logs.flush();
                 return;
             }
         }
@@ -150,6 +166,9 @@ impl Shell {
             }
             Order::Snapshot(mut sum, back) => {
                 self.stats.fill(&mut sum);
+                let (written, dropped) = self.logs.counts();
+                sum.downstream.access_log_written += written;
+                sum.downstream.access_log_dropped += dropped;
                 // The one who asked may have given up.
                 let _ = back.send(sum);
             }
@@ -175,7 +194,7 @@ impl Shell {
     }
 
     fn configure(&mut self, config: Arc<Config>, sockets: Vec<(usize, StdListener)>, endpoints: &Endpoints) {
-        let state = State::new(config.clone(), endpoints, &self.overrides, &self.stats);
+        let state = State::new(config.clone(), endpoints, &self.overrides, &self.stats, &self.logs);
         self.state.replace(Some(Rc::new(state)));
         self.listening.retain(|l| config.listeners.iter().any(|c| c.name == l.name && c.address == l.address));
         self.connections.finish(|c| config.listeners.iter().all(|l| *l.name != *c.listener));

@@ -13,6 +13,8 @@ mod forwarding;
 mod interception;
 #[path = "dataplane/lifecycle.rs"]
 mod lifecycle;
+#[path = "dataplane/logs.rs"]
+mod logs;
 #[path = "dataplane/manager.rs"]
 mod manager;
 #[path = "dataplane/mirroring.rs"]
@@ -21,6 +23,8 @@ mod mirroring;
 mod namespace;
 #[path = "dataplane/program.rs"]
 mod program;
+#[path = "dataplane/promises.rs"]
+mod promises;
 #[path = "dataplane/retries.rs"]
 mod retries;
 #[path = "dataplane/routing.rs"]

@@ -132,6 +132,20 @@ pub struct MirrorSnapshot {
     pub status_match: u64,
     /// Pairs whose two answers both arrived and had different status classes.
     pub status_mismatch: u64,
+    /// Pairs whose two bodies were both complete and the same; counted where bodies are compared (`compare_bodies`).
+    pub body_match: u64,
+    /// Pairs whose two bodies were both complete and differed.
+    pub body_mismatch: u64,
+    /// By how much the copy's first byte came later than production's, in microseconds; each from the sending of its own request.
+    pub slower_us: LatencyHistogram,
+    /// By how much it came sooner, for the pairs in which it did.
+    pub faster_us: LatencyHistogram,
+    /// Probability with which an eligible request is copied now: the fraction, at most 1.
+    pub inclusion_probability: f64,
+    /// Eligible requests that the copies drawn so far stand for: the sum of 1 / fraction over them, each with the fraction at its time
+    /// (the estimator of Horvitz and Thompson). Counts of copies are made unbiased with it when the fraction changes. Copies that were drawn and then
+    /// dropped for a bound are in it.
+    pub represented: f64,
 }
 
 impl MirrorSnapshot {
@@ -165,4 +179,8 @@ pub struct DownstreamSnapshot {
     pub connections_total: u64,
     /// Requests refused before routing, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// Lines of access logs written.
+    pub access_log_written: u64,
+    /// Lines of access logs dropped, because the disk did not keep up.
+    pub access_log_dropped: u64,
 }

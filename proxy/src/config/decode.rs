@@ -12,8 +12,9 @@ pub mod scalar;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::problems::{Pos, Sink, nearest};
+use super::problems::{Pos, Sink};
 use super::raw::{Kind, Node};
+use crate::nearest::nearest;
 
 /// A node with its field path.
 #[derive(Clone)]

@@ -4,12 +4,16 @@
 
 mod cluster;
 mod domains;
+mod headers;
+mod logs;
 mod manager;
 mod retry;
 mod route;
 
 pub use cluster::*;
 pub use domains::*;
+pub use headers::*;
+pub use logs::*;
 pub use manager::*;
 pub use retry::*;
 pub use route::*;
@@ -58,8 +62,10 @@ pub struct Listener {
 pub struct MirrorPolicy {
     /// Stable name: runtime key when it has one, else `<place>/<cluster>`.
     pub name: String,
-    /// Mirror cluster.
-    pub cluster: ClusterId,
+    /// Mirror cluster; None when a header names it.
+    pub cluster: Option<ClusterId>,
+    /// The request header that names the mirror cluster.
+    pub cluster_header: Option<http::HeaderName>,
     /// Copies per eligible request when no runtime value stands (1.0 = all; above 1.0 by our extension only).
     pub fraction: f64,
     /// Runtime key by which the fraction is set.
@@ -93,6 +99,12 @@ pub struct MirrorLimits {
     pub key: Option<SampleKey>,
     /// Copy only what production accepted (answer below 500), after its answer.
     pub only_accepted: bool,
+    /// Most copies a second per policy and worker (default: no bound).
+    pub max_per_second: Option<f64>,
+    /// Headers that copies go without.
+    pub strip_headers: Vec<http::HeaderName>,
+    /// Compare the bodies of the two answers, by a digest.
+    pub compare_bodies: bool,
 }
 
 impl Default for MirrorLimits {
@@ -106,6 +118,9 @@ impl Default for MirrorLimits {
             spread: Duration::from_secs(1),
             key: None,
             only_accepted: false,
+            max_per_second: None,
+            strip_headers: Vec::new(),
+            compare_bodies: false,
         }
     }
 }

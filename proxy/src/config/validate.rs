@@ -3,17 +3,20 @@
 //! [`config`] reads a whole bootstrap document. Clusters come first, because routes and mirror policies refer to them.
 //! A problem never stops the reading: it is noted, and something harmless stands in until the end, where any problem refuses the file.
 
+mod access_log;
 mod action;
 mod cluster;
 mod clusters;
 pub mod eds;
 mod endpoint;
 mod filters;
+mod format;
 mod headers;
 mod http_manager;
 mod limits;
 mod listener;
 mod listener_filters;
+mod local_reply;
 mod matching;
 mod mirror;
 mod original;
@@ -114,12 +117,12 @@ fn unique_listeners(values: &[Value<'_>], listeners: &[Arc<Listener>]) {
 /// A cluster that only mirror policies use takes no production traffic.
 fn mark_mirror_only(clusters: Vec<Cluster>, listeners: &[Arc<Listener>]) -> Vec<Arc<Cluster>> {
     let mut routed = HashSet::new();
-    let mut mirrored: HashSet<usize> = clusters.iter().flat_map(|c| &c.mirrors).map(|m| m.cluster).collect();
+    let mut mirrored: HashSet<usize> = clusters.iter().flat_map(|c| &c.mirrors).filter_map(|m| m.cluster).collect();
     let routes = listeners.iter().flat_map(|l| &l.http.routes.virtual_hosts).flat_map(|host| &host.routes);
     for route in routes {
         if let RouteAction::Forward(forward) = &route.action {
             routed.extend(forward.clusters().map(|(id, _)| id));
-            mirrored.extend(forward.mirrors.iter().map(|m| m.cluster));
+            mirrored.extend(forward.mirrors.iter().filter_map(|m| m.cluster));
         }
     }
     let mark = |(id, cluster)| {

@@ -1,27 +1,35 @@
 //! Header operations: configured additions and removals, hop-by-hop headers. Not here: who is believed what ([`super::forwarded`]).
 
-use crate::config::model::{HeaderOps, HeaderSetMode};
-use http::header::{CONNECTION, HeaderMap, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use crate::config::model::{HeaderOps, HeaderSetMode, HeaderText};
+use crate::format::record::Record;
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 static HOP_BY_HOP: [HeaderName; 4] = [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE];
 
-/// Applies configured operations: removals first.
-pub fn apply(ops: &HeaderOps, headers: &mut HeaderMap) {
+/// Applies configured operations: removals first. Values that are made for each exchange are made from `record`; there is one wherever the
+/// configuration has such values.
+pub fn apply(ops: &HeaderOps, headers: &mut HeaderMap, record: Option<&Record>) {
     for name in &ops.remove {
         headers.remove(name);
     }
     for set in &ops.set {
+        let made = match (&set.value, record) {
+            (HeaderText::Fixed(value), _) => Some(value.clone()),
+            (HeaderText::Made(template), Some(record)) => HeaderValue::from_str(&template.text(record, "")).ok(),
+            (HeaderText::Made(_), None) => None,
+        };
+        let Some(value) = made.filter(|v| set.keep_empty || !v.is_empty()) else { continue };
         let present = headers.contains_key(&set.name);
         match set.mode {
             HeaderSetMode::Append => {
-                headers.append(set.name.clone(), set.value.clone());
+                headers.append(set.name.clone(), value);
             }
             HeaderSetMode::AddIfAbsent if present => {}
             HeaderSetMode::OverwriteIfExists if !present => {}
             _ => {
-                headers.insert(set.name.clone(), set.value.clone());
+                headers.insert(set.name.clone(), value);
             }
         }
     }
@@ -73,7 +81,6 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn connection_headers_stay_on_their_connection() {

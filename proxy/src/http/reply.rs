@@ -1,6 +1,9 @@
 //! Answers made here, in Envoy's form: a body only when there is something to say, and then as plain text.
 
 use super::body::AnswerBody;
+use super::headers;
+use crate::access_log::Logged;
+use crate::config::model::LocalReply;
 use crate::error::ProxyError;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -55,6 +58,39 @@ fn percent_encoded(text: &str) -> String {
         if matches!(byte, b' '..=b'~') && byte != b'%' { out.push(char::from(byte)) } else { out.push_str(&format!("%{byte:02X}")) }
     }
     out
+}
+
+/// Gives an answer made here the form that the connection manager wants: the first mapper that fits, then the format.
+pub fn shape(config: &LocalReply, log: &mut Logged, answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    let record = &mut log.record;
+    record.status = answer.status().as_u16();
+    let (mut head, body) = answer.into_parts();
+    record.local_reply = body.text().map_or_else(String::new, |b| String::from_utf8_lossy(b).into_owned());
+    let mapper = config.mappers.iter().find(|m| m.filter.passes(record));
+    let mut changed = false;
+    if let Some(mapper) = mapper {
+        if let Some(text) = &mapper.body {
+            record.local_reply.clone_from(text);
+            changed = true;
+        }
+        if let Some(status) = mapper.status {
+            head.status = status;
+            record.status = status.as_u16();
+        }
+        headers::apply(&mapper.headers, &mut head.headers, Some(record));
+    }
+    let body = match mapper.and_then(|m| m.format.as_ref()).or(config.format.as_ref()) {
+        Some(format) => {
+            head.headers.insert(CONTENT_TYPE, format.content_type.clone());
+            AnswerBody::own(format.format.text(record))
+        }
+        None if changed => {
+            head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            AnswerBody::own(record.local_reply.clone())
+        }
+        None => body,
+    };
+    Response::from_parts(head, body)
 }
 
 #[cfg(test)]

@@ -11,4 +11,6 @@ pub struct Client {
     pub local: SocketAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// The server name that the client asked for in its handshake (SNI).
+    pub server_name: Option<String>,
 }

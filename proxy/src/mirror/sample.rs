@@ -42,9 +42,8 @@ impl Fraction {
         }
     }
 
-    /// Copies for one request.
-    pub fn copies(&self, key: Option<&SampleKey>, head: &request::Parts, peer: IpAddr) -> u64 {
-        let fraction = self.now();
+    /// Copies for one request at this fraction.
+    pub fn copies(&self, fraction: f64, key: Option<&SampleKey>, head: &request::Parts, peer: IpAddr) -> u64 {
         if fraction <= 0.0 {
             return 0;
         }
@@ -99,7 +98,7 @@ mod tests {
 
     fn chosen(fraction: f64, policy: &str, key: &SampleKey) -> Vec<u32> {
         let sampler = Fraction::new(fraction, policy);
-        (0..10_000).filter(|u| sampler.copies(Some(key), &head(*u), PEER) > 0).collect()
+        (0..10_000).filter(|u| sampler.copies(sampler.now(), Some(key), &head(*u), PEER) > 0).collect()
     }
 
     #[test]
@@ -116,8 +115,24 @@ mod tests {
     #[test]
     fn above_one_is_so_many_copies_each() {
         let sampler = Fraction::new(2.5, "a");
-        let n: u64 = (0..10_000).map(|u| sampler.copies(None, &head(u), PEER)).sum();
+        let n: u64 = (0..10_000).map(|u| sampler.copies(sampler.now(), None, &head(u), PEER)).sum();
         assert!((24_500..25_500).contains(&n), "{n}");
+    }
+
+    #[test]
+    fn one_in_a_million_is_one_in_a_million() {
+        let sampler = Fraction::new(1e-6, "a");
+        let head = head(1);
+        let n: u64 = (0..4_000_000).map(|_| sampler.copies(sampler.now(), None, &head, PEER)).sum();
+        // 4 +- 2; six standard deviations are allowed.
+        assert!(n <= 16, "{n}");
+        let key = SampleKey::Query("user".into());
+        let chosen = |fraction: f64| {
+            let uri = |n: u32| http::Request::get(format!("/?user={n}")).body(()).unwrap().into_parts().0;
+            (0..400_000).filter(|n| sampler.copies(fraction, Some(&key), &uri(*n), PEER) > 0).collect::<Vec<_>>()
+        };
+        let (tiny, small) = (chosen(2e-5), chosen(1e-4));
+        assert!(tiny.len() <= 25 && (2..=80).contains(&small.len()) && tiny.iter().all(|n| small.contains(n)), "{tiny:?} {small:?}");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub const FIRST_BYTE_TIME: &str = "foreshadow_cluster_first_byte_time";
 pub const UPSTREAM_FAILURES: &str = "foreshadow_cluster_failures_total";
 /// Requests refused before routing. Label `reason`.
 pub const REFUSED: &str = "foreshadow_downstream_refused_total";
+/// Lines of access logs. Label `outcome` (`written`, `dropped`).
+pub const ACCESS_LOG_LINES: &str = "foreshadow_access_log_lines_total";
 /// Requests that a mirror policy applied to. Label `policy`.
 pub const MIRROR_ELIGIBLE_REQUESTS: &str = "foreshadow_mirror_eligible_requests_total";
 /// Copy opportunities. Label `policy`.
@@ -46,6 +48,16 @@ pub const MIRROR_FRACTION: &str = "foreshadow_mirror_fraction";
 pub const MIRROR_BUFFERED: &str = "foreshadow_mirror_buffered_bytes";
 /// Pairs compared. Labels `policy`, `status` (`match`, `mismatch`).
 pub const MIRROR_PAIRS: &str = "foreshadow_mirror_pairs_total";
+/// Pairs whose bodies were compared. Labels `policy`, `body` (`match`, `mismatch`).
+pub const MIRROR_BODIES: &str = "foreshadow_mirror_bodies_total";
+/// By how much copies' first bytes came later, milliseconds, histogram. Label `policy`.
+pub const MIRROR_SLOWER: &str = "foreshadow_mirror_slower_time";
+/// By how much copies' first bytes came sooner, milliseconds, histogram. Label `policy`.
+pub const MIRROR_FASTER: &str = "foreshadow_mirror_faster_time";
+/// Probability with which a request is copied now. Label `policy`.
+pub const MIRROR_PROBABILITY: &str = "foreshadow_mirror_inclusion_probability";
+/// Eligible requests that the copies drawn so far stand for. Label `policy`.
+pub const MIRROR_REPRESENTED: &str = "foreshadow_mirror_represented_total";
 /// Reloads. Label `outcome` (`applied`, `refused`).
 pub const RELOADS: &str = "foreshadow_config_reloads_total";
 /// 1 when the last reload was refused and the configuration before it serves.

@@ -10,6 +10,23 @@ const BOUNDS_MS: [f64; 19] = [0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500
 
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
+/// What a counter can say.
+trait Count {
+    fn count(self) -> f64;
+}
+
+impl Count for u64 {
+    fn count(self) -> f64 {
+        self as f64
+    }
+}
+
+impl Count for f64 {
+    fn count(self) -> f64 {
+        self
+    }
+}
+
 #[derive(Default)]
 struct Families(Vec<MetricFamily>);
 
@@ -37,9 +54,9 @@ impl Families {
         &mut metrics[last]
     }
 
-    fn counter(&mut self, name: &'static str, help: &str, labels: Labels<'_>, value: u64) {
+    fn counter(&mut self, name: &'static str, help: &str, labels: Labels<'_>, value: impl Count) {
         let mut counter = Counter::default();
-        counter.set_value(value as f64);
+        counter.set_value(value.count());
         self.metric(name, MetricType::COUNTER, help, &labels).set_counter(counter);
     }
 
@@ -75,6 +92,9 @@ pub fn text(snapshot: &Snapshot, live: bool, reloads: (u64, u64)) -> String {
     all.counter(names::DOWNSTREAM_CX_TOTAL, "Client connections accepted", vec![], down.connections_total);
     for (reason, n) in &down.refused {
         all.counter(names::REFUSED, "Requests refused before routing", vec![("reason", reason)], *n);
+    }
+    for (outcome, n) in [("written", down.access_log_written), ("dropped", down.access_log_dropped)] {
+        all.counter(names::ACCESS_LOG_LINES, "Lines of access logs", vec![("outcome", outcome)], n);
     }
     all.gauge(names::SERVER_LIVE, "1 when serving", vec![], f64::from(u8::from(live)));
     all.counter(names::RELOADS, "Configuration reloads", vec![("outcome", "applied")], reloads.0);
@@ -135,6 +155,15 @@ fn mirrors(all: &mut Families, snapshot: &Snapshot) {
             labels.push(("status", status));
             all.counter(names::MIRROR_PAIRS, "Pairs whose statuses were compared", labels, n);
         }
+        for (body, n) in [("match", m.body_match), ("mismatch", m.body_mismatch)] {
+            let mut labels = labels();
+            labels.push(("body", body));
+            all.counter(names::MIRROR_BODIES, "Pairs whose bodies were compared", labels, n);
+        }
+        all.histogram(names::MIRROR_SLOWER, "Milliseconds by which copies' first bytes came later", labels(), &m.slower_us);
+        all.histogram(names::MIRROR_FASTER, "Milliseconds by which copies' first bytes came sooner", labels(), &m.faster_us);
+        all.gauge(names::MIRROR_PROBABILITY, "Probability with which a request is copied now", labels(), m.inclusion_probability);
+        all.counter(names::MIRROR_REPRESENTED, "Requests that the copies stand for", labels(), m.represented);
     }
 }
 

@@ -16,6 +16,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -53,6 +54,11 @@ impl Flight {
         }
         endpoint.active.set(endpoint.active.get() + 1);
         self.endpoint = Some(endpoint.clone());
+    }
+
+    /// The endpoint's address, once there is one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.endpoint.as_ref().map(|e| e.address)
     }
 
     /// Closes it as failed; hands the error through.
@@ -121,6 +127,11 @@ pub struct UpstreamBody {
 }
 
 impl UpstreamBody {
+    /// Where it comes from.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.flight.address()
+    }
+
     /// The answer ended: keeps the connection, if it can take another request, and closes the account.
     fn end(&mut self) {
         let reusable = self.connection.take().and_then(|mut c| c.is_reusable().then_some(c));

@@ -36,6 +36,7 @@ pub async fn send(upstream: &Upstream, parcel: &mut Parcel, errand: Errand<'_>, 
         return Err(ProxyError::Reset("nothing to send"));
     };
     let mut wait = retry.policy.base_interval;
+    let mut tries = 0;
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut permit: Option<Permit> = None;
     loop {
@@ -44,6 +45,8 @@ pub async fn send(upstream: &Upstream, parcel: &mut Parcel, errand: Errand<'_>, 
         let avoid = if retry.policy.avoid_tried > 0 { tried.as_slice() } else { &[] };
         let sent = upstream.attempt(parcel, Errand { avoid, once: true, ..errand }, &mut to).await;
         tried.extend(to);
+        tries += 1;
+        upstream.tries.set(tries);
         let was_retry = permit.take().is_some();
         if !decide::is_worth_another(&retry, &sent) {
             if was_retry && sent.is_ok() {

@@ -1,6 +1,7 @@
 //! A client's body on its way up: it passes through frame by frame; copies are offered each frame as it passes. [`Upload`] tells the waiting side
 //! how far it is. Wrapped by [`super::request`] and [`super::replay`].
 
+use crate::format::record;
 use crate::mirror::tee::Tee;
 use crate::stats::ClusterStats;
 use bytes::Bytes;
@@ -29,6 +30,7 @@ pub struct ClientBody {
 pub struct Upload {
     ended: Cell<Option<Instant>>,
     moved: Cell<bool>,
+    bytes: Cell<u64>,
     waiter: RefCell<Option<Waker>>,
 }
 
@@ -53,6 +55,16 @@ impl Upload {
                 waiter.wake();
             }
         }
+    }
+}
+
+impl record::Upload for Upload {
+    fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    fn ended_at(&self) -> Option<Instant> {
+        self.ended.get()
     }
 }
 
@@ -84,6 +96,7 @@ impl ClientBody {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     self.upload.moved.set(true);
+                    self.upload.bytes.set(self.upload.bytes.get() + data.len() as u64);
                     self.stats.bytes_sent.add(data.len() as u64);
                     if let Some(tee) = &mut self.tee {
                         tee.offer(data);

@@ -99,7 +99,7 @@ impl Accepting {
             it.name = listener.name.as_str().into();
         }
         let local = wanted.or_else(|| stream.local_addr().ok()).unwrap_or(accepted_by.address);
-        let client = Rc::new(Client { remote: peer, local, tls: false });
+        let client = Rc::new(Client { remote: peer, local, tls: false, server_name: None });
         let (connection, registered) = self.connections.register(it.name.clone(), manager);
         let builder = builder(manager);
         spawn_local(async move {

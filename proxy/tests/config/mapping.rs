@@ -126,7 +126,7 @@ const TABLE: &[(&str, &str, &str, Verdict)] = &[
     (ROUTE, MIRROR, "{ cluster: c, runtime_fraction: { runtime_key: a } }", Neither),
     (ROUTE, MIRROR, "{ cluster: c, runtime_fraction: { default_value: { numerator: 200 } } }", Both),
     (ROUTE, MIRROR, "{ cluster: c, request_headers_mutations: [{ append: { header: { key: host, value: a } } }] }", Neither),
-    (ROUTE, MIRROR, "{ cluster: c, trace_sampled: true }", EnvoyOnly),
+    (ROUTE, MIRROR, "{ cluster: c, trace_sampled: true }", Both),
     // Headers.
     (ROUTE, ADD, "{ header: { key: a, value: '100%%' } }", Both),
     (ROUTE, ADD, "{ header: { key: a, value: '100%' } }", Neither),

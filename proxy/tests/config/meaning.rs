@@ -22,7 +22,7 @@ fn config(text: String) -> Config {
 
 fn mirrors(config: &Config) -> Vec<&str> {
     let all = routes(config);
-    forward(all[0]).mirrors.iter().map(|m| config.clusters[m.cluster].name.as_str()).collect()
+    forward(all[0]).mirrors.iter().map(|m| config.clusters[m.cluster.expect("it is named")].name.as_str()).collect()
 }
 
 const OPTIONS: &str = "typed_extension_protocol_options:
@@ -71,7 +71,11 @@ fn foreshadow_settings_combine_from_the_table_to_the_route() {
 }
 
 fn shown(ops: &HeaderOps) -> (Vec<String>, Vec<String>) {
-    let set = ops.set.iter().map(|set| format!("{}={}", set.name, String::from_utf8_lossy(set.value.as_bytes()))).collect();
+    let set = ops
+        .set
+        .iter()
+        .map(|set| format!("{}={}", set.name, String::from_utf8_lossy(set.value.fixed().expect("it is always the same").as_bytes())))
+        .collect();
     (ops.remove.iter().map(ToString::to_string).collect(), set)
 }
 

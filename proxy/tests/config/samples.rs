@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use foreshadow_proxy::config::model::{
-    Discovery, Domain, Forward, HeaderSetMode, HeaderValueMatch, LbPolicy, MirrorMethods, PathMatch, RouteAction, SampleKey, StringMatch,
+    Discovery, Domain, Forward, HeaderSetMode, HeaderValueMatch, LbPolicy, LogTarget, MirrorMethods, PathMatch, RouteAction, SampleKey,
+    StringMatch,
 };
 use foreshadow_proxy::config::parse_eds;
 
 use crate::envoy;
 use crate::support::{forward, load_file, root, routes};
 
-const SAMPLES: [&str; 4] = ["config/sidecar.yaml", "config/front.yaml", "config/gateway.yaml", "config/mirror.yaml"];
+const SAMPLES: [&str; 5] = ["config/sidecar.yaml", "config/front.yaml", "config/gateway.yaml", "config/mirror.yaml", "config/edge.yaml"];
 
 fn first(forward: &Forward) -> usize {
     forward.clusters().next().expect("a cluster").0
@@ -48,7 +49,7 @@ fn the_sidecar_sample_mirrors_a_tenth_to_the_shadow() {
     assert_eq!(config.clusters[first(forward)].name, "application");
     let mirror = &forward.mirrors[0];
     assert_eq!((mirror.fraction, mirror.runtime_key.as_deref()), (0.1, Some("mirror.shadow")));
-    let shadow = &config.clusters[mirror.cluster];
+    let shadow = &config.clusters[mirror.cluster.unwrap()];
     assert!(shadow.mirror_only && !config.clusters[first(forward)].mirror_only);
     let Discovery::EdsFile { initial, service_name, .. } = &shadow.discovery else { panic!("{:?}", shadow.discovery) };
     assert_eq!((service_name.as_str(), initial[0].address.port()), ("shadow", 9080));
@@ -101,6 +102,23 @@ fn the_mirror_sample_shows_every_setting() {
     let limits = &rest[1].limits;
     assert_eq!((limits.methods, limits.max_in_flight, limits.max_body_bytes), (MirrorMethods::Safe, 256, 1 << 20));
     assert!(matches!(&limits.key, Some(SampleKey::Cookie(name)) if name == "session"));
+    assert_eq!((limits.max_per_second, limits.compare_bodies, limits.strip_headers[0].as_str()), (Some(500.0), true, "authorization"));
     assert_eq!((reports[0].limits.timeout, reports[0].limits.max_in_flight), (Duration::from_secs(60), 8));
     assert_eq!((reports[0].limits.methods, reports[0].fraction), (MirrorMethods::Safe, 2.5));
+}
+
+#[test]
+fn the_edge_sample_believes_nobody_and_logs_everything() {
+    let config = load_file("config/edge.yaml").unwrap();
+    let http = &config.listeners[0].http;
+    assert!(http.use_remote_address && http.normalize_path && http.merge_slashes && http.always_set_request_id_in_response);
+    assert_eq!((http.internal_addresses[0].prefix, http.access_logs.len()), (8, 2));
+    assert_eq!(http.access_logs[0].target, LogTarget::Stdout);
+    assert!(http.access_logs[0].filter.is_none() && http.access_logs[1].filter.is_some());
+    let wanted = http.wanted.as_ref().unwrap();
+    assert_eq!(
+        wanted.request.iter().map(|n| n.as_str()).collect::<Vec<_>>(),
+        ["x-request-id", "x-envoy-original-path", "x-forwarded-for", "user-agent"]
+    );
+    assert!(http.local_reply.as_ref().unwrap().format.is_some());
 }

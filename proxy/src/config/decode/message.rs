@@ -4,8 +4,9 @@
 //! unsupported; one that nobody has is refused with the nearest valid name.
 
 use super::{Value, short};
-use crate::config::problems::{Pos, nearest};
+use crate::config::problems::Pos;
 use crate::config::raw::{Entry, Kind};
+use crate::nearest::nearest;
 
 /// A message's fields, in snake_case, separated by blanks.
 pub struct Schema {

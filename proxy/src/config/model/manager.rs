@@ -1,7 +1,9 @@
 //! The HTTP connection manager's settings: what a listener does to every request before and after routing.
 
-use super::RouteTable;
+use super::{AccessLog, LocalReply, RouteTable};
+use crate::format::Wanted;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Protocols a listener accepts.
@@ -48,6 +50,12 @@ pub struct HttpManager {
     /// Who we are to upstreams (`add_user_agent`): the service cluster's name, told as `x-envoy-downstream-service-cluster`, and as `user-agent` when
     /// a request has none.
     pub add_user_agent: Option<http::HeaderValue>,
+    /// Access logs.
+    pub access_logs: Vec<Arc<AccessLog>>,
+    /// What answers made here look like.
+    pub local_reply: Option<LocalReply>,
+    /// What has to be kept of exchanges for logs, local replies and header values; None when nothing reads it.
+    pub wanted: Option<Arc<Wanted>>,
     /// Leave out `x-envoy-*` headers on requests and answers (the router's `suppress_envoy_headers`).
     pub suppress_envoy_headers: bool,
     /// Resolve `.` and `..` in paths, and percent-encoding of unreserved characters (RFC 3986, section 6).

@@ -1,6 +1,6 @@
 //! Route tables as they can be served. Part of [`super`], which re-exports it.
 
-use super::{ClusterId, Domain, Domains, MirrorPolicy, RetryPolicy};
+use super::{ClusterId, Domain, Domains, HeaderOps, MirrorPolicy, RetryPolicy};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,40 +153,6 @@ impl StringMatch {
             Self::Regex(regex) => regex.is_match(text),
         }
     }
-}
-
-/// Header additions and removals: first everything in `remove`, then everything in `set`.
-#[derive(Debug, Clone, Default)]
-pub struct HeaderOps {
-    /// Set or append, in order.
-    pub set: Vec<HeaderSet>,
-    /// Remove these.
-    pub remove: Vec<http::HeaderName>,
-}
-
-/// One header addition.
-#[derive(Debug, Clone)]
-pub struct HeaderSet {
-    /// Name.
-    pub name: http::HeaderName,
-    /// Value.
-    pub value: http::HeaderValue,
-    /// What to do when it is there.
-    pub mode: HeaderSetMode,
-}
-
-/// Envoy's `append_action`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HeaderSetMode {
-    /// Add one more.
-    #[default]
-    Append,
-    /// Only when absent.
-    AddIfAbsent,
-    /// Replace all, or add.
-    Overwrite,
-    /// Replace only when present.
-    OverwriteIfExists,
 }
 
 /// What a route does.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::config::decode::Value;
 use crate::config::model::ClusterId;
-use crate::config::problems::nearest;
 use crate::config::raw::Kind;
+use crate::nearest::nearest;
 
 /// The clusters of a configuration by name.
 pub struct Names {

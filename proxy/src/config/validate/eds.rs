@@ -3,7 +3,7 @@
 use crate::config::decode::Value;
 use crate::config::decode::message::Schema;
 use crate::config::model::Endpoint;
-use crate::config::problems::nearest;
+use crate::nearest::nearest;
 
 const RESPONSE: Schema = Schema {
     name: "envoy.service.discovery.v3.DiscoveryResponse",

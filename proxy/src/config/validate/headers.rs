@@ -1,10 +1,12 @@
 //! Header additions and removals, and how the levels of a route table combine.
 
 use http::{HeaderName, HeaderValue};
+use std::sync::Arc;
 
+use super::format;
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{HeaderOps, HeaderSet, HeaderSetMode};
+use crate::config::model::{HeaderOps, HeaderSet, HeaderSetMode, HeaderText};
 
 const OPTION: Schema =
     Schema { name: "envoy.config.core.v3.HeaderValueOption", fields: "header append append_action keep_empty_value", unsupported: "" };
@@ -29,6 +31,11 @@ impl Both {
         let none = |ops: &HeaderOps| ops.set.is_empty() && ops.remove.is_empty();
         none(&self.request) && none(&self.response)
     }
+}
+
+/// Reads a list of additions.
+pub fn additions(values: &[Value<'_>]) -> HeaderOps {
+    HeaderOps { set: values.iter().filter_map(addition).collect(), remove: Vec::new() }
 }
 
 /// Reads the four `*_headers_to_*` fields of a level.
@@ -83,14 +90,14 @@ fn addition(value: &Value<'_>) -> Option<HeaderSet> {
     let header = fields.need("header")?.message(&HEADER)?;
     let name = header.need("key").and_then(|v| modifiable(&v));
     let value = match header.get("value") {
-        Some(value) => literal(&value, keep_empty),
-        None if keep_empty => Some(HeaderValue::from_static("")),
+        Some(value) => text(&value, keep_empty),
+        None if keep_empty => Some(HeaderText::Fixed(HeaderValue::from_static(""))),
         None => {
             header.value().problem("`value` is missing", "an empty value is kept only with keep_empty_value: true");
             None
         }
     };
-    Some(HeaderSet { name: name?, value: value?, mode: mode? })
+    Some(HeaderSet { name: name?, value: value?, keep_empty, mode: mode? })
 }
 
 fn mode(fields: &Fields<'_>) -> Option<HeaderSetMode> {
@@ -125,18 +132,18 @@ pub fn header_name(value: &Value<'_>) -> Option<HeaderName> {
         .ok()
 }
 
-/// A value in which `%%` stands for a percent sign. Envoy's `%COMMANDS%` are refused.
-fn literal(value: &Value<'_>, keep_empty: bool) -> Option<HeaderValue> {
+/// A value: `%%` stands for a percent sign, `%COMMANDS%` are filled in for each exchange.
+fn text(value: &Value<'_>, keep_empty: bool) -> Option<HeaderText> {
     let text = value.string()?;
     if text.is_empty() && !keep_empty {
         value.problem("it is empty", "an empty value is kept only with keep_empty_value: true");
         return None;
     }
-    if text.replace("%%", "").contains('%') {
-        value.problem("substitutions (%COMMAND%) are not supported yet", "write %% for a percent sign");
-        return None;
+    let template = format::template(value, &text)?;
+    match template.fixed() {
+        Some(text) => header_value(value, &text).map(HeaderText::Fixed),
+        None => header_value(value, &text).map(|_| HeaderText::Made(Arc::new(template))),
     }
-    header_value(value, &text.replace("%%", "%"))
 }
 
 /// A header value.

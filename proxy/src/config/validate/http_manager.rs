@@ -1,13 +1,18 @@
 //! The HTTP connection manager of a listener.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::filters;
 use super::headers;
 use super::routes::{self, Scope};
+use super::{access_log, local_reply};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{Codec, EscapedSlashes, HttpManager, IpRange, ServerHeader};
+use crate::config::model::{
+    AccessLog, Codec, EscapedSlashes, HeaderOps, HttpManager, IpRange, LocalReply, RouteAction, RouteTable, ServerHeader, Target,
+};
+use crate::format::Wanted;
 
 const MANAGER: Schema = Schema {
     name: "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -15,14 +20,14 @@ const MANAGER: Schema = Schema {
         stream_idle_timeout request_timeout request_headers_timeout drain_timeout use_remote_address xff_num_trusted_hops \
         generate_request_id preserve_external_request_id always_set_request_id_in_response internal_address_config skip_xff_append via \
         add_user_agent server_header_transformation normalize_path merge_slashes path_with_escaped_slashes_action \
-        strip_matching_host_port strip_any_host_port strip_trailing_host_dot",
+        strip_matching_host_port strip_any_host_port strip_trailing_host_dot access_log local_reply_config",
     unsupported: "rds scoped_routes tracing http1_safe_max_connection_duration http_protocol_options http2_protocol_options \
         http3_protocol_options scheme_header_transformation stream_flush_timeout drain_timeout_jitter \
-        delayed_close_timeout access_log access_log_flush_interval flush_access_log_on_new_request access_log_options \
+        delayed_close_timeout access_log_flush_interval flush_access_log_on_new_request access_log_options \
         original_ip_detection_extensions early_header_mutation_extensions \
         forward_client_cert_details set_current_client_cert_details forward_client_cert_matcher \
         proxy_100_continue represent_ipv4_remote_address_as_ipv4_mapped_ipv6 upgrade_configs \
-        request_id_extension local_reply_config \
+        request_id_extension \
         stream_error_on_invalid_http_message path_normalization_options proxy_status_config \
         typed_header_validation_config append_x_forwarded_port append_local_overload add_proxy_protocol_connection_state forward_proto_config",
 };
@@ -49,6 +54,11 @@ pub fn manager(value: &Value<'_>, scope: &Scope<'_>) -> Option<HttpManager> {
     let codec = fields.get("codec_type").map_or(Some(Codec::Auto), |v| codec(&v));
     let routes = fields.need("route_config").and_then(|v| routes::table(&v, scope));
     let router = fields.need("http_filters").map(|list| filters::read(&list)).unwrap_or_default();
+    let logs = access_log::logs(&fields.list("access_log"));
+    let local_reply = fields.get("local_reply_config").and_then(|v| local_reply::config(&v));
+    let mut wanted = Wanting::of(&logs, local_reply.as_ref());
+    routes.iter().for_each(|table| wanted.routes(table));
+    scope.own_mirrors.iter().flatten().for_each(|policy| wanted.operations(&policy.request_headers));
     let common = fields.get("common_http_protocol_options").and_then(|v| v.message(&COMMON));
     let common_get = |name: &str| common.as_ref().and_then(|c| c.get(name));
     let server_name = fields.get("server_name").and_then(|v| v.string()).filter(|name| !name.is_empty());
@@ -65,6 +75,9 @@ pub fn manager(value: &Value<'_>, scope: &Scope<'_>) -> Option<HttpManager> {
         server_header: fields.get("server_header_transformation").map_or(Some(ServerHeader::Overwrite), |v| server_header(&v))?,
         via: fields.get("via").and_then(|v| v.string().and_then(|text| headers::header_value(&v, &text))).filter(|via| !via.is_empty()),
         add_user_agent: fields.get("add_user_agent").and_then(|v| user_agent(&v, scope)),
+        access_logs: logs,
+        wanted: wanted.any.then(|| Arc::new(wanted.headers)),
+        local_reply,
         suppress_envoy_headers: router.suppress_envoy_headers,
         normalize_path: wrapped_flag(&fields, "normalize_path", false),
         merge_slashes: fields.flag("merge_slashes", false),
@@ -83,6 +96,45 @@ pub fn manager(value: &Value<'_>, scope: &Scope<'_>) -> Option<HttpManager> {
         stat_prefix: stat_prefix?,
         routes: routes?,
     })
+}
+
+/// What has to be kept of exchanges.
+struct Wanting {
+    headers: Wanted,
+    /// Something is read of them at all.
+    any: bool,
+}
+
+impl Wanting {
+    fn of(logs: &[Arc<AccessLog>], local_reply: Option<&LocalReply>) -> Self {
+        let mut it = Self { headers: Wanted::default(), any: !logs.is_empty() || local_reply.is_some() };
+        logs.iter().for_each(|log| log.format.want(&mut it.headers));
+        for mapper in local_reply.iter().flat_map(|l| &l.mappers) {
+            it.operations(&mapper.headers);
+        }
+        let formats = local_reply.into_iter().flat_map(|l| l.mappers.iter().map(|m| &m.format).chain([&l.format])).flatten();
+        formats.for_each(|f| f.format.want(&mut it.headers));
+        it
+    }
+
+    fn operations(&mut self, ops: &HeaderOps) {
+        self.any |= ops.want(&mut self.headers);
+    }
+
+    fn routes(&mut self, table: &RouteTable) {
+        for route in table.virtual_hosts.iter().flat_map(|host| &host.routes) {
+            self.operations(&route.request_headers);
+            self.operations(&route.response_headers);
+            let RouteAction::Forward(to) = &route.action else { continue };
+            to.mirrors.iter().for_each(|policy| self.operations(&policy.request_headers));
+            if let Target::Weighted(several) = &to.to {
+                for own in several.iter().filter_map(|w| w.headers.as_deref()) {
+                    self.operations(&own.0);
+                    self.operations(&own.1);
+                }
+            }
+        }
+    }
 }
 
 fn codec(value: &Value<'_>) -> Option<Codec> {

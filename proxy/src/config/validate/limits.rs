@@ -17,13 +17,15 @@ const SPACE: Schema = Schema { name: "filter_metadata.foreshadow", fields: "mirr
 
 const MIRROR: Schema = Schema {
     name: "foreshadow.mirror",
-    fields: "percent methods max_in_flight max_buffered_bytes max_body_bytes timeout spread key only_accepted per_cluster",
+    fields: "percent methods max_in_flight max_buffered_bytes max_body_bytes timeout spread key only_accepted max_per_second strip_headers \
+        compare_bodies per_cluster",
     unsupported: "",
 };
 
 const ONE: Schema = Schema {
     name: "foreshadow.mirror.per_cluster",
-    fields: "percent methods max_in_flight max_buffered_bytes max_body_bytes timeout spread key only_accepted",
+    fields: "percent methods max_in_flight max_buffered_bytes max_body_bytes timeout spread key only_accepted max_per_second strip_headers \
+        compare_bodies",
     unsupported: "",
 };
 
@@ -50,6 +52,9 @@ struct Knobs {
     spread: Option<Duration>,
     key: Option<SampleKey>,
     only_accepted: Option<bool>,
+    max_per_second: Option<f64>,
+    strip_headers: Option<Vec<http::HeaderName>>,
+    compare_bodies: Option<bool>,
 }
 
 impl Settings {
@@ -81,7 +86,7 @@ impl Settings {
 
     /// Puts the settings into a policy.
     pub fn apply(&self, mut policy: MirrorPolicy) -> MirrorPolicy {
-        let knobs = self.per_cluster.get(&policy.cluster).map_or_else(|| self.all.clone(), |own| own.over(&self.all));
+        let knobs = policy.cluster.and_then(|c| self.per_cluster.get(&c)).map_or_else(|| self.all.clone(), |own| own.over(&self.all));
         policy.fraction = knobs.fraction.unwrap_or(policy.fraction);
         let default = MirrorLimits::default();
         policy.limits = MirrorLimits {
@@ -93,6 +98,9 @@ impl Settings {
             spread: knobs.spread.unwrap_or(default.spread),
             key: knobs.key.or(default.key),
             only_accepted: knobs.only_accepted.unwrap_or(default.only_accepted),
+            max_per_second: knobs.max_per_second.or(default.max_per_second),
+            strip_headers: knobs.strip_headers.unwrap_or(default.strip_headers),
+            compare_bodies: knobs.compare_bodies.unwrap_or(default.compare_bodies),
         };
         policy
     }
@@ -111,6 +119,9 @@ impl Knobs {
             spread: fields.get("spread").and_then(|v| v.duration()),
             key: fields.get("key").and_then(|v| key(&v)),
             only_accepted: fields.get("only_accepted").and_then(|v| v.boolean()),
+            max_per_second: fields.get("max_per_second").and_then(|v| rate(&v)),
+            strip_headers: fields.get("strip_headers").map(|v| v.list().iter().filter_map(header_name).collect()),
+            compare_bodies: fields.get("compare_bodies").and_then(|v| v.boolean()),
         }
     }
 
@@ -125,6 +136,9 @@ impl Knobs {
             spread: self.spread.or(above.spread),
             key: self.key.clone().or_else(|| above.key.clone()),
             only_accepted: self.only_accepted.or(above.only_accepted),
+            max_per_second: self.max_per_second.or(above.max_per_second),
+            strip_headers: self.strip_headers.clone().or_else(|| above.strip_headers.clone()),
+            compare_bodies: self.compare_bodies.or(above.compare_bodies),
         }
     }
 }
@@ -136,6 +150,15 @@ fn percent(value: &Value<'_>) -> Option<f64> {
         return None;
     }
     Some(percent / 100.0)
+}
+
+fn rate(value: &Value<'_>) -> Option<f64> {
+    let rate = value.number()?;
+    if !(rate > 0.0 && rate <= 1e6) {
+        value.problem(format!("{rate} is out of range"), "expected copies per second, above 0 and at most 1000000");
+        return None;
+    }
+    Some(rate)
 }
 
 fn key(value: &Value<'_>) -> Option<SampleKey> {

@@ -13,8 +13,9 @@ use crate::config::model::{MirrorLimits, MirrorPolicy};
 
 const POLICY: Schema = Schema {
     name: "envoy.config.route.v3.RouteAction.RequestMirrorPolicy",
-    fields: "cluster runtime_fraction disable_shadow_host_suffix_append request_headers_mutations host_rewrite_literal",
-    unsupported: "cluster_header trace_sampled",
+    fields: "cluster cluster_header runtime_fraction trace_sampled disable_shadow_host_suffix_append request_headers_mutations \
+        host_rewrite_literal",
+    unsupported: "",
 };
 
 const RUNTIME_FRACTION: Schema =
@@ -53,18 +54,24 @@ pub fn policies(value: &Value<'_>, names: &Names, place: &str) -> Vec<MirrorPoli
 
 fn policy(value: &Value<'_>, names: &Names, place: &str) -> Option<MirrorPolicy> {
     let fields = value.message(&POLICY)?;
-    let target = fields.need("cluster");
+    // There are no traces here: what would be sampled of them makes no difference.
+    fields.get("trace_sampled").map(|v| v.wrapper().boolean());
+    let target = fields.need_one_of(&["cluster", "cluster_header"]);
     let (fraction, runtime_key) = fields.get("runtime_fraction").map_or((Some(1.0), None), |v| runtime_fraction(&v));
     let rewrite = fields.get("host_rewrite_literal");
     let host_rewrite = rewrite.and_then(|v| v.name().and_then(|text| headers::header_value(&v, &text)));
     let request_headers = headers::mutations(&fields.list("request_headers_mutations"));
     let keep_host = fields.flag("disable_shadow_host_suffix_append", false);
-    let target = target?;
-    let cluster = names.resolve(&target)?;
+    let (kind, target) = target?;
+    let (cluster, cluster_header) = match kind {
+        "cluster" => (Some(names.resolve(&target)?), None),
+        _ => (None, Some(headers::header_name(&target)?)),
+    };
     let name = runtime_key.clone().unwrap_or_else(|| format!("{place}/{}", target.string().unwrap_or_default()));
     Some(MirrorPolicy {
         name,
         cluster,
+        cluster_header,
         fraction: fraction?,
         runtime_key,
         keep_host,

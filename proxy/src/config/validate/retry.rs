@@ -6,7 +6,7 @@ use super::matching;
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
 use crate::config::model::{RetryOn, RetryPolicy};
-use crate::config::problems::nearest;
+use crate::nearest::nearest;
 
 const POLICY: Schema = Schema {
     name: "envoy.config.route.v3.RetryPolicy",

@@ -1,0 +1,154 @@
+//! Access logs and local replies: what is written about exchanges, and what answers made here look like.
+
+use super::HeaderOps;
+use crate::format::json::Node;
+use crate::format::record::Record;
+use crate::format::{Template, Wanted};
+use std::path::PathBuf;
+
+/// One access log.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    /// Where lines go.
+    pub target: LogTarget,
+    /// What a line says.
+    pub format: Format,
+    /// Which exchanges are written; None = all.
+    pub filter: Option<Filter>,
+}
+
+/// Where lines of a log go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LogTarget {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, appended to; made when it is not there.
+    File(PathBuf),
+}
+
+/// A text or JSON made for each exchange.
+#[derive(Debug, Clone)]
+pub enum Format {
+    /// A text; with `true`, what is unknown leaves nothing instead of `-`.
+    Text(Template, bool),
+    /// JSON on one line; with `true`, what is unknown is left out instead of `null`.
+    Json(Node, bool),
+}
+
+impl Format {
+    /// What it says about an exchange.
+    pub fn text(&self, record: &Record) -> String {
+        match self {
+            Self::Text(template, omit) => template.text(record, if *omit { "" } else { "-" }),
+            Self::Json(node, omit) => format!("{}\n", node.value(record, *omit)),
+        }
+    }
+
+    /// Notes the headers it needs.
+    pub fn want(&self, wanted: &mut Wanted) {
+        match self {
+            Self::Text(template, _) => template.want(wanted),
+            Self::Json(node, _) => node.want(wanted),
+        }
+    }
+}
+
+/// Which exchanges.
+#[derive(Debug, Clone)]
+pub enum Filter {
+    /// By status.
+    Status(Comparison),
+    /// By duration in milliseconds.
+    Duration(Comparison),
+    /// Those with any of these response flags; with any flag at all when there are none.
+    Flags(Vec<String>),
+    /// All of these.
+    All(Vec<Filter>),
+    /// Any of these.
+    Any(Vec<Filter>),
+    /// Those that are not the kubelet's probes.
+    NotHealthCheck,
+}
+
+impl Filter {
+    /// Whether an exchange passes.
+    pub fn passes(&self, record: &Record) -> bool {
+        match self {
+            Self::Status(compare) => compare.holds(record.status.into()),
+            Self::Duration(compare) => compare.holds(record.duration().as_millis() as u64),
+            Self::Flags(flags) if flags.is_empty() => !record.flag.is_empty(),
+            Self::Flags(flags) => flags.iter().any(|f| f == record.flag),
+            Self::All(filters) => filters.iter().all(|f| f.passes(record)),
+            Self::Any(filters) => filters.iter().any(|f| f.passes(record)),
+            Self::NotHealthCheck => !record.probe,
+        }
+    }
+}
+
+/// A comparison with a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comparison {
+    /// How.
+    pub by: By,
+    /// With what.
+    pub value: u64,
+}
+
+/// How two numbers are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Equal.
+    Equal,
+    /// At least.
+    AtLeast,
+    /// At most.
+    AtMost,
+    /// Different.
+    Different,
+}
+
+impl Comparison {
+    fn holds(self, number: u64) -> bool {
+        match self.by {
+            By::Equal => number == self.value,
+            By::AtLeast => number >= self.value,
+            By::AtMost => number <= self.value,
+            By::Different => number != self.value,
+        }
+    }
+}
+
+/// What answers made here look like: `local_reply_config`.
+#[derive(Debug, Clone, Default)]
+pub struct LocalReply {
+    /// The first that fits changes the answer.
+    pub mappers: Vec<Mapper>,
+    /// The body of answers that no mapper gave another format.
+    pub format: Option<ReplyFormat>,
+}
+
+/// Changes of answers made here.
+#[derive(Debug, Clone)]
+pub struct Mapper {
+    /// Which answers.
+    pub filter: Filter,
+    /// Another status.
+    pub status: Option<http::StatusCode>,
+    /// Another body, before formatting.
+    pub body: Option<String>,
+    /// Headers.
+    pub headers: HeaderOps,
+    /// Another format.
+    pub format: Option<ReplyFormat>,
+}
+
+/// Body of an answer made here.
+#[derive(Debug, Clone)]
+pub struct ReplyFormat {
+    /// What it says.
+    pub format: Format,
+    /// Its content type.
+    pub content_type: http::HeaderValue,
+}

@@ -1,0 +1,160 @@
+//! What is known about one exchange: the material of access logs and of headers made from it.
+//!
+//! Opened when a request arrives, only where something will read it; filled in on the way; read at the end. Only headers that some template wants
+//! are kept.
+
+use super::Wanted;
+use crate::listener::client::Client;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Uri, Version, request};
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// A client's body on its way up, as far as a record looks at it.
+pub trait Upload: std::fmt::Debug {
+    /// Bytes so far.
+    fn bytes(&self) -> u64;
+
+    /// When it ended.
+    fn ended_at(&self) -> Option<Instant>;
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub struct Record {
+    /// When the request arrived, by the calendar.
+    pub started: SystemTime,
+    /// The same, for durations.
+    pub arrived: Instant,
+    /// The client's connection.
+    pub client: Rc<Client>,
+    /// The client, as far as hops between are believed; None until that is known.
+    pub address: Option<IpAddr>,
+    /// Method.
+    pub method: Method,
+    /// Path and query, as they go upstream.
+    pub uri: Uri,
+    /// Host.
+    pub authority: Option<HeaderValue>,
+    /// The client's protocol.
+    pub protocol: Version,
+    /// Wanted headers of the request.
+    pub request_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Wanted headers of the answer.
+    pub response_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Wanted trailers of the answer.
+    pub trailers: Vec<(HeaderName, HeaderValue)>,
+    /// Name of the route.
+    pub route: String,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// The endpoint, when one was chosen.
+    pub upstream: Option<SocketAddr>,
+    /// Protocol towards the endpoint.
+    pub upstream_protocol: Option<Version>,
+    /// Times the request was sent.
+    pub attempts: u32,
+    /// The client's body on its way up.
+    pub upload: Option<Rc<dyn Upload>>,
+    /// Status of the answer; 0 when there was none.
+    pub status: u16,
+    /// Envoy's response flag; empty when there is none.
+    pub flag: &'static str,
+    /// Envoy's response code details.
+    pub details: Cow<'static, str>,
+    /// Body of an answer made here, before it was formatted.
+    pub local_reply: String,
+    /// From arrival to the head of the answer, when it came from upstream.
+    pub first_byte: Option<Duration>,
+    /// From arrival to the end.
+    pub duration: Option<Duration>,
+    /// Body bytes to the client.
+    pub bytes_sent: u64,
+    /// One of the kubelet's probes.
+    pub probe: bool,
+}
+
+impl Record {
+    /// Opens the record of a request.
+    pub fn open(arrived: Instant, client: Rc<Client>, head: &request::Parts) -> Self {
+        Self {
+            started: SystemTime::now(),
+            arrived,
+            client,
+            address: None,
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            authority: None,
+            protocol: head.version,
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            trailers: Vec::new(),
+            route: String::new(),
+            cluster: String::new(),
+            upstream: None,
+            upstream_protocol: None,
+            attempts: 0,
+            upload: None,
+            status: 0,
+            flag: "",
+            details: Cow::Borrowed(""),
+            local_reply: String::new(),
+            first_byte: None,
+            duration: None,
+            bytes_sent: 0,
+            probe: false,
+        }
+    }
+
+    /// Takes the wanted headers of the request as it is now.
+    pub fn request(&mut self, head: &request::Parts, host: &HeaderValue, wanted: &Wanted) {
+        self.uri = head.uri.clone();
+        self.authority = Some(host.clone());
+        self.request_headers = keep(&head.headers, &wanted.request);
+    }
+
+    /// Takes the wanted headers of the answer.
+    pub fn response(&mut self, status: u16, headers: &HeaderMap, wanted: &Wanted) {
+        self.status = status;
+        self.response_headers = keep(headers, &wanted.response);
+    }
+
+    /// Takes the wanted trailers.
+    pub fn trailers(&mut self, trailers: &HeaderMap, wanted: &Wanted) {
+        self.trailers = keep(trailers, &wanted.trailers);
+    }
+
+    /// Body bytes from the client.
+    pub fn bytes_received(&self) -> u64 {
+        self.upload.as_ref().map_or(0, |u| u.bytes())
+    }
+
+    /// From arrival to the end of the request.
+    pub fn request_duration(&self) -> Option<Duration> {
+        match &self.upload {
+            Some(upload) => upload.ended_at().map(|at| at.saturating_duration_since(self.arrived)),
+            None => Some(Duration::ZERO),
+        }
+    }
+
+    /// From arrival until now, or to the end when that has come.
+    pub fn duration(&self) -> Duration {
+        self.duration.unwrap_or_else(|| self.arrived.elapsed())
+    }
+
+    /// The scheme that the client used.
+    pub fn scheme(&self) -> &'static str {
+        if self.client.tls { "https" } else { "http" }
+    }
+}
+
+/// A kept header.
+pub fn kept<'a>(headers: &'a [(HeaderName, HeaderValue)], name: &HeaderName) -> Option<&'a HeaderValue> {
+    headers.iter().find(|h| h.0 == *name).map(|h| &h.1)
+}
+
+fn keep(headers: &HeaderMap, wanted: &[HeaderName]) -> Vec<(HeaderName, HeaderValue)> {
+    wanted.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
+}
