@@ -75,7 +75,7 @@ impl Control {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| format!("a worker cannot be started: {e}"))?;
         let mut inner = Inner {
-            config: Arc::new(Config { listeners: Vec::new(), ..config.clone() }),
+            config: Arc::new(Config { listeners: Vec::new(), managers: Vec::new(), ..config.clone() }),
             bound: BTreeMap::new(),
             endpoints: Endpoints::new(),
             overrides: Overrides::default(),

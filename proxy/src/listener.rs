@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod original;
+pub mod stream;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;

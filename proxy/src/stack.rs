@@ -4,7 +4,7 @@
 
 mod notes;
 
-use crate::config::model::{Forward, HeaderOps, HostRewrite, HttpManager, Route, RouteAction, ServerHeader, Weighted};
+use crate::config::model::{Forward, HeaderOps, HostRewrite, HttpManager, ManagerId, Route, RouteAction, ServerHeader, Weighted};
 use crate::error::{ProxyError, grpc_status};
 use crate::http::body::AnswerBody;
 use crate::http::forwarded::{self, Origin};
@@ -45,14 +45,14 @@ const SHAPE_PATH: usize = 512;
 pub async fn serve(
     state: &State,
     stats: &WorkerStats,
-    listener: usize,
+    id: ManagerId,
     client: &Rc<Client>,
     request: &mut Option<Request<Incoming>>,
 ) -> Response<AnswerBody> {
     stats.downstream.requests.add(1);
-    let manager = &state.config.listeners[listener].http;
+    let manager = &state.config.managers[id];
     let mut notes = Notes::default();
-    let mut answer = match begin(state, stats, listener, client, request, &mut notes) {
+    let mut answer = match begin(state, stats, id, client, request, &mut notes) {
         Err(error) => own_answer(error, manager, stats, &mut notes),
         Ok(Step::Answer(answer)) => local_answer(answer, manager, &mut notes),
         Ok(Step::Forward(mut way)) => {
@@ -65,7 +65,7 @@ pub async fn serve(
             way.answered(sent, &notes).unwrap_or_else(|error| own_answer(error, manager, stats, &mut notes))
         }
     };
-    finish(manager, state.servers[listener].as_ref(), notes.id.take(), answer.headers_mut());
+    finish(manager, state.servers[id].as_ref(), notes.id.take(), answer.headers_mut());
     notes.close(answer)
 }
 
@@ -127,15 +127,15 @@ impl Way<'_> {
 fn begin<'a>(
     state: &'a State,
     stats: &WorkerStats,
-    listener: usize,
+    id: ManagerId,
     client: &Rc<Client>,
     request: &mut Option<Request<Incoming>>,
     notes: &mut Notes,
 ) -> Result<Step<'a>, ProxyError> {
     let arrived = Instant::now();
-    let manager = &state.config.listeners[listener].http;
+    let manager = &state.config.managers[id];
     let (mut head, body) = request.take().ok_or(ProxyError::Invalid("no request"))?.into_parts();
-    notes.open(state, listener, arrived, client, &head);
+    notes.open(state, id, arrived, client, &head);
     let host = host::normalize(manager, admit(&mut head)?, client.local.port());
     match path::normalize(manager, path_and_query(&head)) {
         path::Outcome::Unchanged => {}

@@ -31,9 +31,9 @@ pub struct State {
     pub probes: Vec<Rc<Upstream>>,
     /// A cluster's own mirrors, by cluster index.
     pub cluster_mirrors: Vec<Vec<Rc<Mirror>>>,
-    /// Access logs by listener.
+    /// Access logs by connection manager.
     pub loggers: Vec<Rc<[Logger]>>,
-    /// `server` header by listener.
+    /// `server` header by connection manager.
     pub servers: Vec<Option<HeaderValue>>,
     /// Whether any cluster asks where a connection wanted to go.
     pub original_dst: bool,
@@ -52,8 +52,8 @@ impl State {
             config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), stats.cluster(&c.name), known(&c.name)))).collect();
         let probes = config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), Rc::default(), known(&c.name)))).collect();
         let by_name = upstreams.iter().map(|u| (u.cluster.name.clone(), u.clone())).collect();
-        let loggers = config.listeners.iter().map(|l| l.http.access_logs.iter().map(|log| logs.logger(log)).collect()).collect();
-        let servers = config.listeners.iter().map(|l| HeaderValue::from_str(&l.http.server_name).ok()).collect();
+        let loggers = config.managers.iter().map(|m| m.access_logs.iter().map(|log| logs.logger(log)).collect()).collect();
+        let servers = config.managers.iter().map(|m| HeaderValue::from_str(&m.server_name).ok()).collect();
         let mut state = Self {
             upstreams,
             probes,
@@ -132,7 +132,7 @@ impl Circumstances for State {
 
 /// Every proxying action of a configuration.
 pub fn forwards(config: &Config) -> impl Iterator<Item = &Forward> {
-    let routes = config.listeners.iter().flat_map(|l| &l.http.routes.virtual_hosts).flat_map(|v| &v.routes);
+    let routes = config.managers.iter().flat_map(|m| &m.routes.virtual_hosts).flat_map(|v| &v.routes);
     routes.filter_map(|r| match &r.action {
         RouteAction::Forward(to) => Some(to),
         RouteAction::Direct { .. } | RouteAction::Redirect(_) => None,

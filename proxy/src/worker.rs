@@ -4,6 +4,7 @@
 
 pub mod accept;
 pub mod connections;
+pub mod serve;
 
 use crate::access_log::Outs;
 use crate::access_log::writer::Sender;

@@ -1,6 +1,7 @@
 //! The endpoints themselves.
 
 use super::{PageBody, Shared};
+use crate::config::model::HttpManager;
 use crate::control::{Life, Reload};
 use crate::telemetry::prometheus;
 use bytes::Bytes;
@@ -179,9 +180,12 @@ fn config_dump(shared: &Shared) -> Value {
         .listeners
         .iter()
         .map(|l| {
-            let hosts = &l.http.routes.virtual_hosts;
-            let hosts: Vec<_> = hosts.iter().map(|v| json!({"name": v.name, "routes": v.routes.len()})).collect();
-            json!({"name": l.name, "address": l.address, "stat_prefix": l.http.stat_prefix, "virtual_hosts": hosts})
+            let managers = l.chains.iter().map(|c| &config.managers[c.manager]);
+            let hosts = |m: &HttpManager| {
+                m.routes.virtual_hosts.iter().map(|v| json!({"name": v.name, "routes": v.routes.len()})).collect::<Vec<_>>()
+            };
+            let chains: Vec<_> = managers.map(|m| json!({"stat_prefix": m.stat_prefix, "virtual_hosts": hosts(m)})).collect();
+            json!({"name": l.name, "address": l.address, "filter_chains": chains})
         })
         .collect();
     json!({"configs": {"listeners": listeners, "clusters": clusters}})

@@ -5,6 +5,7 @@
 mod cluster;
 mod domains;
 mod headers;
+mod listener;
 mod logs;
 mod manager;
 mod retry;
@@ -13,6 +14,7 @@ mod route;
 pub use cluster::*;
 pub use domains::*;
 pub use headers::*;
+pub use listener::*;
 pub use logs::*;
 pub use manager::*;
 pub use retry::*;
@@ -31,6 +33,8 @@ pub struct Config {
     pub runtime: Vec<(String, f64)>,
     /// Listeners, names unique.
     pub listeners: Vec<Arc<Listener>>,
+    /// HTTP connection managers of all filter chains, which refer to them by index.
+    pub managers: Vec<Arc<HttpManager>>,
     /// Clusters, names unique; routes and mirrors refer to them by index.
     pub clusters: Vec<Arc<Cluster>>,
 }
@@ -38,24 +42,8 @@ pub struct Config {
 /// Index into [`Config::clusters`].
 pub type ClusterId = usize;
 
-/// A listener with its one HTTP connection manager.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    /// Name.
-    pub name: String,
-    /// Bind address.
-    pub address: SocketAddr,
-    /// An IPv6 address takes IPv4 connections, too (`ipv4_compat`).
-    pub ipv4_too: bool,
-    /// False for a listener that only takes connections that another one hands over (`bind_to_port`).
-    pub bind: bool,
-    /// Ask the kernel where a redirected connection wanted to go (listener filter `original_dst`, or `use_original_dst`).
-    pub original_dst: bool,
-    /// Hand redirected connections over to the listener of their first destination (`use_original_dst`).
-    pub hand_over: bool,
-    /// HTTP connection manager.
-    pub http: HttpManager,
-}
+/// Index into [`Config::managers`].
+pub type ManagerId = usize;
 
 /// One mirror policy. Envoy's fields, and ours with safe defaults.
 #[derive(Debug, Clone)]

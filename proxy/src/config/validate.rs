@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use super::decode::Value;
 use super::decode::message::Schema;
-use super::model::{Cluster, Config, Listener, MirrorPolicy, RouteAction};
+use super::model::{Cluster, Config, HttpManager, Listener, MirrorPolicy, RouteAction};
 use clusters::Names;
 
 const BOOTSTRAP: Schema = Schema {
@@ -90,10 +90,12 @@ pub fn config(root: &Value<'_>, service_cluster: Option<&str>) -> Option<Config>
     let own_mirrors: Vec<Vec<Arc<MirrorPolicy>>> =
         if whole { clusters.iter().map(|c| c.mirrors.clone()).collect() } else { vec![Vec::new(); names.len()] };
     let scope = routes::Scope { names: &names, own_mirrors: &own_mirrors, service_cluster: &service_cluster };
-    let listeners: Vec<Arc<Listener>> = listener_values.iter().filter_map(|v| listener::listener(v, &scope)).map(Arc::new).collect();
+    let mut managers = Vec::new();
+    let listeners: Vec<Arc<Listener>> =
+        listener_values.iter().filter_map(|v| listener::listener(v, &scope, &mut managers)).map(Arc::new).collect();
     unique_listeners(&listener_values, &listeners);
-    let clusters = mark_mirror_only(clusters, &listeners);
-    Some(Config { admin, runtime, listeners, clusters })
+    let clusters = mark_mirror_only(clusters, &managers);
+    Some(Config { admin, runtime, listeners, managers, clusters })
 }
 
 fn admin(value: &Value<'_>) -> Option<SocketAddr> {
@@ -115,10 +117,10 @@ fn unique_listeners(values: &[Value<'_>], listeners: &[Arc<Listener>]) {
 }
 
 /// A cluster that only mirror policies use takes no production traffic.
-fn mark_mirror_only(clusters: Vec<Cluster>, listeners: &[Arc<Listener>]) -> Vec<Arc<Cluster>> {
+fn mark_mirror_only(clusters: Vec<Cluster>, managers: &[Arc<HttpManager>]) -> Vec<Arc<Cluster>> {
     let mut routed = HashSet::new();
     let mut mirrored: HashSet<usize> = clusters.iter().flat_map(|c| &c.mirrors).filter_map(|m| m.cluster).collect();
-    let routes = listeners.iter().flat_map(|l| &l.http.routes.virtual_hosts).flat_map(|host| &host.routes);
+    let routes = managers.iter().flat_map(|m| &m.routes.virtual_hosts).flat_map(|host| &host.routes);
     for route in routes {
         if let RouteAction::Forward(forward) = &route.action {
             routed.extend(forward.clusters().map(|(id, _)| id));

@@ -1,7 +1,7 @@
 //! What is remembered of a request until it is answered: nothing, as a rule.
 
 use crate::access_log::Logged;
-use crate::config::model::{HttpManager, Route};
+use crate::config::model::{HttpManager, ManagerId, Route};
 use crate::error::ProxyError;
 use crate::format::record::{self, Record};
 use crate::http::body::AnswerBody;
@@ -31,10 +31,10 @@ pub struct Notes {
 
 impl Notes {
     /// A request has come.
-    pub fn open(&mut self, state: &State, listener: usize, arrived: Instant, client: &Rc<Client>, head: &Parts) {
-        if let Some(wanted) = &state.config.listeners[listener].http.wanted {
+    pub fn open(&mut self, state: &State, manager: ManagerId, arrived: Instant, client: &Rc<Client>, head: &Parts) {
+        if let Some(wanted) = &state.config.managers[manager].wanted {
             let record = Record::open(arrived, client.clone(), head);
-            self.log = Some(Box::new(Logged::new(record, wanted.clone(), state.loggers[listener].clone())));
+            self.log = Some(Box::new(Logged::new(record, wanted.clone(), state.loggers[manager].clone())));
         }
     }
 

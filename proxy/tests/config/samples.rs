@@ -58,7 +58,7 @@ fn the_sidecar_sample_mirrors_a_tenth_to_the_shadow() {
 #[test]
 fn the_front_sample_reads_its_endpoints_from_json() {
     let config = load_file("config/front.yaml").unwrap();
-    let http = &config.listeners[0].http;
+    let http = &config.managers[0];
     assert!(http.use_remote_address);
     assert_eq!((http.idle_timeout, http.request_headers_timeout), (Some(Duration::from_secs(60)), Some(Duration::from_secs(10))));
     let Discovery::EdsFile { initial, path, service_name } = &config.clusters[0].discovery else { panic!() };
@@ -70,7 +70,7 @@ fn the_front_sample_reads_its_endpoints_from_json() {
 #[test]
 fn the_gateway_sample_combines_hosts_weights_and_headers() {
     let config = load_file("config/gateway.yaml").unwrap();
-    let hosts = &config.listeners[0].http.routes.virtual_hosts;
+    let hosts = &config.managers[0].routes.virtual_hosts;
     assert_eq!(hosts[0].domains[2], Domain::Suffix(".shop.example.com".to_owned()));
     assert_eq!(hosts[1].domains, [Domain::Prefix("api.".to_owned())]);
     let all = routes(&config);

@@ -20,7 +20,7 @@ pub fn load_file(path: &str) -> Result<Config, Problems> {
 
 /// The routes of a configuration, in order.
 pub fn routes(config: &Config) -> Vec<&Route> {
-    let hosts = config.listeners.iter().flat_map(|l| &l.http.routes.virtual_hosts);
+    let hosts = config.managers.iter().flat_map(|m| &m.routes.virtual_hosts);
     hosts.flat_map(|host| &host.routes).map(AsRef::as_ref).collect()
 }
 

@@ -4,7 +4,8 @@ use super::routes::Scope;
 use super::{endpoint, http_manager, listener_filters};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{HttpManager, Listener};
+use crate::config::model::{FilterChain, HttpManager, Listener};
+use std::sync::Arc;
 
 const LISTENER: Schema = Schema {
     name: "envoy.config.listener.v3.Listener",
@@ -24,12 +25,12 @@ const CHAIN: Schema = Schema {
 
 const FILTER: Schema = Schema { name: "envoy.config.listener.v3.Filter", fields: "name typed_config", unsupported: "config_discovery" };
 
-/// Reads a listener. Without a name it is called by its address.
-pub fn listener(value: &Value<'_>, scope: &Scope<'_>) -> Option<Listener> {
+/// Reads a listener, and puts its connection managers into `managers`. Without a name it is called by its address.
+pub fn listener(value: &Value<'_>, scope: &Scope<'_>, managers: &mut Vec<Arc<HttpManager>>) -> Option<Listener> {
     let fields = value.message(&LISTENER)?;
     let name = fields.get("name").and_then(|v| v.string()).filter(|name| !name.is_empty());
     let address = fields.need("address").and_then(|v| endpoint::socket_address(&v));
-    let http = http(&fields, scope);
+    let chains = chains(&fields, scope, managers);
     let filters = listener_filters::read(&fields.list("listener_filters"));
     let flag = |name: &str, default| fields.get(name).and_then(|v| v.wrapper().boolean()).unwrap_or(default);
     let hand_over = flag("use_original_dst", false);
@@ -43,11 +44,11 @@ pub fn listener(value: &Value<'_>, scope: &Scope<'_>) -> Option<Listener> {
         bind,
         original_dst: hand_over || filters.original_dst,
         hand_over,
-        http: http?,
+        chains: chains?,
     })
 }
 
-fn http(fields: &Fields<'_>, scope: &Scope<'_>) -> Option<HttpManager> {
+fn chains(fields: &Fields<'_>, scope: &Scope<'_>, managers: &mut Vec<Arc<HttpManager>>) -> Option<Vec<FilterChain>> {
     let chains = fields.need("filter_chains")?;
     let list = chains.list();
     if list.len() > 1 {
@@ -56,8 +57,12 @@ fn http(fields: &Fields<'_>, scope: &Scope<'_>) -> Option<HttpManager> {
     if list.is_empty() {
         chains.problem("there is no filter chain", "expected one");
     }
-    let mut managers: Vec<_> = list.iter().map(|chain| filter_chain(chain, scope)).collect();
-    if managers.is_empty() { None } else { managers.swap_remove(0) }
+    let read: Vec<_> = list.iter().map(|chain| filter_chain(chain, scope)).collect();
+    let ready = read.into_iter().map(|manager| {
+        managers.push(Arc::new(manager?));
+        Some(FilterChain { manager: managers.len() - 1 })
+    });
+    ready.collect()
 }
 
 fn filter_chain(value: &Value<'_>, scope: &Scope<'_>) -> Option<HttpManager> {
