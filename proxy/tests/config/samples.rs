@@ -110,7 +110,7 @@ fn the_mirror_sample_shows_every_setting() {
 #[test]
 fn the_edge_sample_believes_nobody_and_logs_everything() {
     let config = load_file("config/edge.yaml").unwrap();
-    let http = &config.listeners[0].http;
+    let http = &config.managers[0];
     assert!(http.use_remote_address && http.normalize_path && http.merge_slashes && http.always_set_request_id_in_response);
     assert_eq!((http.internal_addresses[0].prefix, http.access_logs.len()), (8, 2));
     assert_eq!(http.access_logs[0].target, LogTarget::Stdout);
