@@ -8,16 +8,17 @@ pub mod copies;
 pub mod floor;
 
 use crate::config::model::{Config, Discovery, Mode};
+use crate::hands::Hands;
 use crate::http::Http;
 use crate::local::api::SetFloor;
 use crate::mind;
-use crate::observe::collect::Look;
+use crate::observe::look::Look;
 use crate::orchestrator::Orchestrator;
 use crate::record::{Action, ActionKind};
 use crate::synthetic::Synthetic;
-use copies::Telling;
+use copies::{Telling, Tells};
 use floor::FloorKeeper;
-use foreshadow_brain::Decision;
+use foreshadow_brain::{Decision, Settings};
 use std::time::Duration;
 
 /// The shadow is asked for again only after this.
@@ -33,12 +34,33 @@ pub struct Actor {
     fraction_ttl: Duration,
     deadline: Duration,
     runtime_key: Option<String>,
-    http: Http,
-    orchestrator: Option<Orchestrator>,
+    teller: Box<dyn Tells>,
+    hands: Option<Box<dyn Hands>>,
     synthetic: Option<Synthetic>,
     floor: FloorKeeper,
     shadow_asked_ms: u64,
     synthetic_rps: f64,
+}
+
+/// What an actor may do, and with what.
+#[derive(Debug)]
+pub struct Powers {
+    /// How much it may do.
+    pub mode: Mode,
+    /// Profiles of the shadow; none when there is no shadow.
+    pub profiles: Vec<String>,
+    /// Time to live of the copied fraction.
+    pub fraction_ttl: Duration,
+    /// Longest wait for a sidecar.
+    pub deadline: Duration,
+    /// Only mirror policies with this runtime key are steered; `None` = all that have one.
+    pub runtime_key: Option<String>,
+    /// Tells sidecars.
+    pub teller: Box<dyn Tells>,
+    /// Scales; `None`: nothing can.
+    pub hands: Option<Box<dyn Hands>>,
+    /// Makes up what live traffic cannot give.
+    pub synthetic: Option<Synthetic>,
 }
 
 /// What one tick does.
@@ -54,7 +76,7 @@ impl Actor {
     /// For a configuration, through an orchestrator when there is one.
     pub fn new(config: &Config, http: Http, orchestrator: Option<Orchestrator>, synthetic: Option<Synthetic>) -> Self {
         let shadow = &config.workload.shadow;
-        Self {
+        let powers = Powers {
             mode: config.workload.mode,
             profiles: if shadow.enabled { shadow.profiles.clone() } else { Vec::new() },
             fraction_ttl: (config.collect.interval * 10).max(Duration::from_secs(1)),
@@ -63,10 +85,27 @@ impl Actor {
                 Discovery::Static(list) => list.runtime_key.clone(),
                 Discovery::Local(_) => None,
             },
-            http,
-            orchestrator,
+            teller: Box::new(http),
+            hands: orchestrator.map(|o| Box::new(o) as Box<dyn Hands>),
             synthetic: synthetic.filter(|_| shadow.enabled && shadow.synthetic),
-            floor: FloorKeeper::new(config.workload.mode, &config.workload.settings),
+        };
+        Self::with(powers, &config.workload.settings)
+    }
+
+    /// With these powers.
+    pub fn with(powers: Powers, settings: &Settings) -> Self {
+        let Powers { mode, profiles, fraction_ttl, deadline, runtime_key, teller, hands, synthetic } = powers;
+        let floor = FloorKeeper::new(mode, settings);
+        Self {
+            mode,
+            profiles,
+            fraction_ttl,
+            deadline,
+            runtime_key,
+            teller,
+            hands,
+            synthetic,
+            floor,
             shadow_asked_ms: 0,
             synthetic_rps: 0.0,
         }
@@ -102,7 +141,7 @@ impl Actor {
 
     /// The shadow exists and runs one of its profiles.
     fn plan_shadow(&mut self, now_ms: u64, look: &Look, fresh: bool, planned: &mut Planned) {
-        let Some(profile) = self.profiles.first().filter(|_| fresh && self.orchestrator.is_some()) else { return };
+        let Some(profile) = self.profiles.first().filter(|_| fresh && self.hands.is_some()) else { return };
         let reason = match &look.workload.shadow {
             Some(shadow) if self.profiles.contains(&shadow.profile) => return,
             Some(shadow) => format!("the shadow runs profile {}, which is not among the configured ones", shadow.profile),
@@ -163,29 +202,28 @@ impl Actor {
     }
 
     async fn carry_out(&self, action: &Action, planned: &Planned) -> Result<(), String> {
-        let scaler = || self.orchestrator.as_ref().ok_or_else(|| "there is no scaler".to_owned());
-        let outcome = match &action.kind {
+        let scaler = || self.hands.as_ref().ok_or_else(|| "there is no scaler".to_owned());
+        match &action.kind {
             ActionKind::SetFloor { replicas, ttl_s, .. } => {
                 let floor = SetFloor { replicas: *replicas, ttl_s: *ttl_s, reason: action.reason.clone() };
-                scaler()?.set_floor(&floor).await
+                scaler()?.set_floor(floor).await
             }
             ActionKind::WithdrawFloor { .. } => scaler()?.clear_floor().await,
-            ActionKind::SetShadow { profile } => scaler()?.set_shadow(profile).await,
+            ActionKind::SetShadow { profile } => scaler()?.set_shadow(profile.clone()).await,
             ActionKind::SetFraction { fraction, .. } => {
-                let failed = copies::tell(&self.http, &planned.tellings, *fraction, self.fraction_ttl, self.deadline).await;
-                return match failed.first() {
+                let failed = self.teller.tell(planned.tellings.clone(), *fraction, self.fraction_ttl, self.deadline).await;
+                match failed.first() {
                     None => Ok(()),
                     Some((admin, e)) => Err(format!("{} of {} sidecars, e.g. {admin}: {e}", failed.len(), planned.tellings.len())),
-                };
+                }
             }
             ActionKind::SetSynthetic { .. } | ActionKind::AdoptFloor { .. } | ActionKind::Failed { .. } => Ok(()),
-        };
-        outcome.map_err(|e| e.to_string())
+        }
     }
 
     /// Withdraws our floor on a clean shutdown: nobody is left to judge whether it is still needed. (After a crash its time to live ends it.)
     pub async fn withdraw(&mut self) -> Result<(), String> {
-        let (Some(orchestrator), Some(_)) = (&self.orchestrator, self.floor.ours()) else { return Ok(()) };
-        orchestrator.clear_floor().await.map_err(|e| e.to_string())
+        let (Some(hands), Some(_)) = (&self.hands, self.floor.ours()) else { return Ok(()) };
+        hands.clear_floor().await
     }
 }

@@ -85,7 +85,7 @@ pub async fn run(config: Config) -> Result<Ended, AppError> {
     let orchestrator = instances.source.orchestrator().cloned();
     let the_loop = ControlLoop {
         clock: now_ms,
-        collector: Collector::new(instances.source.clone(), http.clone(), config.collect.timeout),
+        collector: Box::new(Collector::new(instances.source.clone(), http.clone(), config.collect.timeout)),
         aligner: Aligner::new(settings.threshold_ms, session.started_ms),
         accounts: Accounts::default(),
         decide: Arc::new(Mutex::new(decide)),

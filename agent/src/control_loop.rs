@@ -4,12 +4,13 @@
 //! acted on. The decision core and the database work off the async threads. Not here: what any stage means.
 
 use crate::act::Actor;
+use crate::hands::Eyes;
 use crate::live::{Latest, Live, Point};
 use crate::metrics::Metrics;
 use crate::mind;
 use crate::observe::accounts::Accounts;
 use crate::observe::align::Aligner;
-use crate::observe::collect::{Collector, Look};
+use crate::observe::look::Look;
 use crate::record::{Action, ActionKind, Session};
 use crate::store::{Store, StoreError};
 use crate::synthetic::Synthetic;
@@ -30,7 +31,7 @@ pub struct ControlLoop {
     /// Tells the time.
     pub clock: Clock,
     /// Looks.
-    pub collector: Collector,
+    pub collector: Box<dyn Eyes>,
     /// Makes samples.
     pub aligner: Aligner,
     /// Keeps the account of copies.

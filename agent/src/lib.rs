@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod control_loop;
 pub mod export;
+pub mod hands;
 pub mod http;
 pub mod instances;
 pub mod kubernetes;

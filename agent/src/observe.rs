@@ -7,6 +7,7 @@ pub mod align;
 pub mod cgroup;
 pub mod collect;
 pub mod counts;
+pub mod look;
 pub mod process;
 pub mod resources;
 pub mod source;

@@ -3,9 +3,11 @@
 //! Called by `observe::source` (reading) and `act` (changing). Promises: every call has a deadline; none retries by itself, the next
 //! tick asks again (every change is idempotent).
 
+use crate::hands::Hands;
 use crate::http::{Http, HttpError, request};
 use crate::local::api::{Locator, SetFloor, SetShadow, Workload};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Method, header};
 use std::time::Duration;
 
@@ -24,6 +26,20 @@ pub struct Orchestrator {
 impl std::fmt::Debug for Orchestrator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Orchestrator").field("pid", &self.locator.pid).field("url", &self.locator.url).finish_non_exhaustive()
+    }
+}
+
+impl Hands for Orchestrator {
+    fn set_floor(&self, floor: SetFloor) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move { Orchestrator::set_floor(self, &floor).await.map_err(|e| e.to_string()) })
+    }
+
+    fn clear_floor(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move { Orchestrator::clear_floor(self).await.map_err(|e| e.to_string()) })
+    }
+
+    fn set_shadow(&self, profile: String) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move { Orchestrator::set_shadow(self, &profile).await.map_err(|e| e.to_string()) })
     }
 }
 

@@ -197,7 +197,7 @@ impl Bench {
         let synthetic = Synthetic::start(http.clone(), 150.0, Vec::new());
         let the_loop = ControlLoop {
             clock: now_ms,
-            collector: Collector::new(source, http.clone(), Duration::from_secs(5)),
+            collector: Box::new(Collector::new(source, http.clone(), Duration::from_secs(5))),
             aligner: Aligner::new(150.0, now_ms()),
             accounts: Accounts::default(),
             decide: Arc::new(Mutex::new(decide)),

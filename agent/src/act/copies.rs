@@ -5,8 +5,9 @@
 //! falls back to the file's when the agent dies; a sidecar is told at most once a tick.
 
 use crate::http::{Http, HttpError, request};
-use crate::observe::collect::Look;
+use crate::observe::look::Look;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::Method;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -17,7 +18,7 @@ const TOLERANCE: f64 = 0.02;
 const LIMIT: usize = 64 << 10;
 
 /// One sidecar to be told.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Telling {
     /// Its admin address.
     pub admin: String,
@@ -25,6 +26,21 @@ pub struct Telling {
     pub keys: Vec<String>,
     /// Whether the value itself is new to it.
     pub changed: bool,
+}
+
+/// A way to tell sidecars.
+pub trait Tells: Send + Sync + std::fmt::Debug {
+    /// Tells them; returns what failed, by admin address.
+    fn tell(&self, tellings: Vec<Telling>, fraction: f64, ttl: Duration, deadline: Duration) -> BoxFuture<'_, Vec<(String, String)>>;
+}
+
+impl Tells for Http {
+    fn tell(&self, tellings: Vec<Telling>, fraction: f64, ttl: Duration, deadline: Duration) -> BoxFuture<'_, Vec<(String, String)>> {
+        Box::pin(async move {
+            let failed = tell(self, &tellings, fraction, ttl, deadline).await;
+            failed.into_iter().map(|(admin, e)| (admin, e.to_string())).collect()
+        })
+    }
 }
 
 /// Which sidecars need to hear `fraction` now. `only` narrows to one runtime key.
@@ -69,7 +85,8 @@ pub async fn tell(http: &Http, tellings: &[Telling], fraction: f64, ttl: Duratio
     failed
 }
 
-fn url(telling: &Telling, fraction: f64, ttl: Duration) -> String {
+/// The call that tells one sidecar.
+pub fn url(telling: &Telling, fraction: f64, ttl: Duration) -> String {
     let percent = format!("{:.4}", fraction * 100.0);
     let pairs: String = telling.keys.iter().map(|key| format!("{}={percent}&", escape(key))).collect();
     format!("{}/runtime_modify?{pairs}foreshadow.ttl_s={}", telling.admin.trim_end_matches('/'), ttl.as_secs().max(1))

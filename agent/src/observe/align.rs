@@ -8,8 +8,8 @@
 //!
 //! Not here: polling, and what the numbers mean.
 
-use super::collect::Look;
 use super::counts::Counts;
+use super::look::Look;
 use super::usage::{Rates, Usage, rates};
 use crate::local::api::{Instance, State, Workload};
 use foreshadow_brain::Sample;

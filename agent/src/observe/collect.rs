@@ -3,12 +3,14 @@
 //! Called by the control loop once a tick. Promises: bounded by twice the poll timeout (the source, then all sidecars); whatever did not
 //! answer is an error in the look, never a stale value passed off as new. Not here: differences over time (see `align`).
 
+use super::look::Look;
 use super::resources;
 use super::source::Source;
-use super::usage::Usage;
+use crate::hands::Eyes;
 use crate::http::{Http, HttpError};
 use crate::local::api::{Instance, Workload};
 use foreshadow_snapshot::Snapshot;
+use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,19 +18,6 @@ use tokio::task::JoinSet;
 
 /// Largest snapshot read: 64 clusters with full histograms fit several times over.
 const SNAPSHOT_LIMIT: usize = 16 << 20;
-
-/// Everything seen at one moment.
-#[derive(Debug, Clone, Default)]
-pub struct Look {
-    /// The workload: as last known when the source did not answer.
-    pub workload: Arc<Workload>,
-    /// Why the source did not answer.
-    pub source_error: Option<String>,
-    /// Snapshots, or why there is none, by admin address.
-    pub snapshots: BTreeMap<String, Result<Arc<Snapshot>, HttpError>>,
-    /// Use by instance name.
-    pub usage: BTreeMap<String, Usage>,
-}
 
 /// Looks.
 #[derive(Debug)]
@@ -40,14 +29,19 @@ pub struct Collector {
     last: Arc<Workload>,
 }
 
+impl Eyes for Collector {
+    fn look(&mut self) -> BoxFuture<'_, Look> {
+        Box::pin(self.look_once())
+    }
+}
+
 impl Collector {
     /// Looks at what `source` names, waiting at most `timeout` for each proxy.
     pub fn new(source: Source, http: Http, timeout: Duration) -> Self {
         Self { source, http, timeout, began: Instant::now(), last: Arc::default() }
     }
 
-    /// Looks once.
-    pub async fn look(&mut self) -> Look {
+    async fn look_once(&mut self) -> Look {
         let asked = tokio::time::timeout(self.timeout, self.source.workload()).await;
         let source_error = match asked.unwrap_or(Err(HttpError::Timeout(self.timeout))) {
             Ok(workload) => {

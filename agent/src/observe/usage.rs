@@ -3,7 +3,8 @@
 //! Made by `cgroup` and `process`, used by `align`. Cumulative numbers, so that a missed reading loses nothing.
 
 /// Cumulative use of one instance; `None` = could not be read here.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// When it was read, microseconds of a monotonic clock.
     pub at_us: u64,
@@ -18,6 +19,18 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// The use of both together. Stalls overlap: the longer one counts.
+    pub fn plus(self, other: &Self) -> Self {
+        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b).or(a).or(b);
+        Self {
+            at_us: self.at_us.max(other.at_us),
+            cpu_us: sum(self.cpu_us, other.cpu_us),
+            throttling: self.throttling.zip(other.throttling).map(|(a, b)| (a.0 + b.0, a.1 + b.1)).or(self.throttling).or(other.throttling),
+            memory_bytes: sum(self.memory_bytes, other.memory_bytes),
+            stalled_us: std::array::from_fn(|i| self.stalled_us[i].max(other.stalled_us[i])),
+        }
+    }
+
     /// This reading, with what it lacks taken from `other`.
     pub fn or(self, other: impl FnOnce() -> Option<Self>) -> Self {
         if self.cpu_us.is_some() && self.memory_bytes.is_some() {
@@ -92,6 +105,14 @@ mod tests {
         assert_eq!(r.cpu_cores, Some(0.75), "half a core and a quarter; an instance seen first has no rate yet");
         assert_eq!(r.memory_bytes, Some(300.0), "but its memory counts");
         assert_eq!(r.throttled_ratio, None, "unknown is not zero");
+    }
+
+    #[test]
+    fn containers_of_a_pod_add_up() {
+        let a = Usage { throttling: Some((4, 1)), stalled_us: [Some(9), None, None], ..at(1, 10) };
+        let both = a.plus(&Usage { stalled_us: [Some(3), Some(2), None], ..at(1, 5) });
+        assert_eq!((both.cpu_us, both.memory_bytes, both.throttling), (Some(15), Some(200), Some((4, 1))));
+        assert_eq!(both.stalled_us, [Some(9), Some(2), None]);
     }
 
     #[test]

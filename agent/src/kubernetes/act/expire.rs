@@ -1,0 +1,83 @@
+//! Puts back what is overdue, whoever wrote it: the other half of every time to live.
+//!
+//! Run every few seconds by the controller's leader and by one of the node agents, so that a floor falls away when the agent that set it
+//! is gone. Promises: only objects that carry our label and an overdue mark are touched, and only if they are still as they were read
+//! (two sweepers at once are harmless); one object that refuses does not keep the others from being put back.
+
+use super::carrier::{Carrier, Outcome, carrier_resource, seen};
+use super::floor::{Kind, Step, overdue};
+use super::mark::LABEL;
+use super::refusal::Refusal;
+use super::scaler::{Place, Target};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
+use kube::core::DynamicObject;
+use kube::{Api, Client};
+
+/// What a sweep did to one object.
+#[derive(Debug)]
+pub struct Swept {
+    /// Its namespace.
+    pub namespace: String,
+    /// `Kind/name`.
+    pub title: String,
+    /// `namespace/name` of the ShadowScaler that it was marked for.
+    pub scaler: String,
+    /// What was done, or why not.
+    pub outcome: Result<Outcome, Refusal>,
+}
+
+/// One sweep over the cluster. `every` puts back whatever is marked, overdue or not: for `uninstall`.
+///
+/// # Errors
+/// When not even one kind could be listed.
+pub async fn sweep(client: &Client, now: Timestamp, every: bool) -> Result<Vec<Swept>, Refusal> {
+    let mut swept = Vec::new();
+    let mut failed = None;
+    let mut listed = 0;
+    for (kind, target) in kinds() {
+        let resource = carrier_resource(kind, &target);
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        match api.list(&ListParams::default().labels(LABEL)).await.map_err(Refusal::from) {
+            Ok(found) => {
+                listed += 1;
+                for object in found.items {
+                    swept.extend(one(client, kind, &target, object, now, every).await);
+                }
+            }
+            // A kind that is not installed has nothing to put back.
+            Err(Refusal::Unsupported(_) | Refusal::Gone(_)) => {}
+            Err(e) => failed = Some(e),
+        }
+    }
+    match failed {
+        Some(e) if listed == 0 => Err(e),
+        _ => Ok(swept),
+    }
+}
+
+fn kinds() -> [(Kind, Target); 4] {
+    let target = |kind: &str| Target { api_version: "apps/v1".into(), kind: kind.into(), name: String::new() };
+    [
+        (Kind::Hpa, target("Deployment")),
+        (Kind::Keda, target("Deployment")),
+        (Kind::Scale, target("Deployment")),
+        (Kind::Scale, target("StatefulSet")),
+    ]
+}
+
+async fn one(client: &Client, kind: Kind, target: &Target, object: DynamicObject, now: Timestamp, every: bool) -> Option<Swept> {
+    let namespace = object.metadata.namespace.clone().unwrap_or_default();
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let target = Target { name: name.clone(), ..target.clone() };
+    let carrier = Carrier::new(client, &namespace, &target, Place { kind, name });
+    let tell = |scaler: String, outcome| Some(Swept { namespace: namespace.clone(), title: carrier.title(), scaler, outcome });
+    let seen = match seen(kind, object) {
+        Ok(seen) => seen,
+        Err(e) => return tell(String::new(), Err(e)),
+    };
+    let mark = seen.field.mark.clone()?;
+    let step: Step = overdue(&seen.field, if every { Timestamp::MAX } else { now })?;
+    let outcome = carrier.carry(&step, &seen, false).await;
+    tell(mark.scaler, outcome)
+}
