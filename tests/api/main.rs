@@ -1,0 +1,5 @@
+//! Tests against a real kube-apiserver and etcd, without a node: `cargo test-cluster -- --api-only`.
+//!
+//! All share one server; each works in namespaces of its own. A test that kills the server starts one of its own.
+
+mod server;

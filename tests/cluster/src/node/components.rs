@@ -1,0 +1,180 @@
+//! The rest of a cluster: controllers, scheduler, Service rules, cluster DNS, resource metrics.
+
+use super::{NAME, network};
+use crate::assets::Assets;
+use crate::control_plane::ControlPlane;
+use crate::error::{Error, Result, write};
+use crate::kubeconfig;
+use crate::process::Process;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+const METRICS_PORT: u16 = 4443;
+const DNS_PORT: u16 = 10053;
+
+/// Starts all of them.
+pub async fn start(assets: &Assets, plane: &ControlPlane, dir: &Path) -> Result<Vec<Process>> {
+    let cluster = Cluster { assets, plane, dir };
+    let started =
+        vec![cluster.controller_manager()?, cluster.scheduler()?, cluster.service_proxy()?, cluster.dns()?, cluster.metrics_server()?];
+    apply(plane, &objects(plane)).await?;
+    Ok(started)
+}
+
+/// Whether the metrics API answers with the node's figures, as the HPA would ask.
+pub async fn metrics_are_served(client: &kube::Client) -> bool {
+    let request = http::Request::get(format!("/apis/metrics.k8s.io/v1beta1/nodes/{NAME}")).body(Vec::new()).unwrap_or_default();
+    client.request_text(request).await.is_ok()
+}
+
+struct Cluster<'a> {
+    assets: &'a Assets,
+    plane: &'a ControlPlane,
+    dir: &'a Path,
+}
+
+impl Cluster<'_> {
+    /// Writes a kubeconfig for a component that is `user`; its path.
+    fn kubeconfig(&self, name: &str, user: &str, group: Option<&str>) -> Result<String> {
+        let identity = self.plane.pki().client(name, user, group)?;
+        let path = self.dir.join(format!("{name}.kubeconfig"));
+        write(&path, kubeconfig::with_certificate(self.plane.url(), self.plane.pki().ca(), &identity))?;
+        Ok(path.display().to_string())
+    }
+
+    fn pki(&self, file: &str) -> String {
+        self.plane.pki().path(file).display().to_string()
+    }
+
+    fn start(&self, name: &str, arguments: &[String]) -> Result<Process> {
+        Process::start(self.dir, name, Command::new(self.assets.program(name)?).args(arguments))
+    }
+
+    fn controller_manager(&self) -> Result<Process> {
+        let name = "kube-controller-manager";
+        let config = self.kubeconfig(name, "system:kube-controller-manager", None)?;
+        self.start(
+            name,
+            &[
+                format!("--kubeconfig={config}"),
+                "--leader-elect=false".into(),
+                "--use-service-account-credentials=true".into(),
+                format!("--service-account-private-key-file={}", self.pki("service-account.key")),
+                format!("--root-ca-file={}", self.pki("ca.crt")),
+                "--bind-address=127.0.0.1".into(),
+            ],
+        )
+    }
+
+    fn scheduler(&self) -> Result<Process> {
+        let config = self.kubeconfig("kube-scheduler", "system:kube-scheduler", None)?;
+        self.start("kube-scheduler", &[format!("--kubeconfig={config}"), "--leader-elect=false".into(), "--bind-address=127.0.0.1".into()])
+    }
+
+    fn service_proxy(&self) -> Result<Process> {
+        let kubeconfig = self.kubeconfig("kube-proxy", "system:kube-proxy", None)?;
+        let config = json!({
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "clientConnection": { "kubeconfig": kubeconfig },
+            "mode": "iptables",
+            "clusterCIDR": network::PODS,
+            "hostnameOverride": NAME,
+            "healthzBindAddress": "127.0.0.1:10256",
+            "metricsBindAddress": "127.0.0.1:10249",
+            // The connection table's size is not a network namespace's to set.
+            "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
+        });
+        let path = self.dir.join("kube-proxy.json");
+        write(&path, format!("{config:#}"))?;
+        self.start("kube-proxy", &[format!("--config={}", path.display())])
+    }
+
+    fn dns(&self) -> Result<Process> {
+        let config = self.kubeconfig("coredns", "foreshadow-test-dns", Some("system:masters"))?;
+        let path = self.dir.join("Corefile");
+        let text = format!(
+            ".:{DNS_PORT} {{\n  bind {node}\n  errors\n  ready 127.0.0.1:8181\n  kubernetes cluster.local {{\n    kubeconfig {config}\n  }}\n}}\n",
+            node = network::NODE
+        );
+        write(&path, text)?;
+        self.start("coredns", &["-conf".into(), path.display().to_string()])
+    }
+
+    fn metrics_server(&self) -> Result<Process> {
+        let config = self.kubeconfig("metrics-server", "foreshadow-test-metrics", Some("system:masters"))?;
+        self.plane.pki().server("metrics-server-tls", &["metrics-server.kube-system.svc"])?;
+        self.start(
+            "metrics-server",
+            &[
+                format!("--kubeconfig={config}"),
+                format!("--authentication-kubeconfig={config}"),
+                format!("--authorization-kubeconfig={config}"),
+                format!("--bind-address={}", network::NODE),
+                format!("--secure-port={METRICS_PORT}"),
+                format!("--tls-cert-file={}", self.pki("metrics-server-tls.crt")),
+                format!("--tls-private-key-file={}", self.pki("metrics-server-tls.key")),
+                format!("--kubelet-certificate-authority={}", self.pki("ca.crt")),
+                "--kubelet-preferred-address-types=InternalIP".into(),
+                "--metric-resolution=15s".into(),
+            ],
+        )
+    }
+}
+
+/// Services without pods behind them for what runs beside the kubelet, the metrics API, and the roles that a real installation has.
+fn objects(plane: &ControlPlane) -> Vec<Value> {
+    let service = |name: &str, address: Option<&str>, port: u16, target: u16, protocols: &[&str]| {
+        let ports = |n: u16| protocols.iter().map(|p| json!({ "name": p.to_lowercase(), "port": n, "protocol": p })).collect::<Vec<_>>();
+        let spec = json!({ "clusterIP": address, "ports": ports(port) });
+        [
+            json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": name, "namespace": "kube-system" }, "spec": spec }),
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                "metadata": { "name": name, "namespace": "kube-system", "labels": { "kubernetes.io/service-name": name } },
+                "addressType": "IPv4",
+                "endpoints": [{ "addresses": [network::NODE], "conditions": { "ready": true } }],
+                "ports": ports(target),
+            }),
+        ]
+    };
+    let mut objects = Vec::new();
+    objects.extend(service("kube-dns", Some(network::DNS), 53, DNS_PORT, &["UDP", "TCP"]));
+    objects.extend(service("metrics-server", None, 443, METRICS_PORT, &["TCP"]));
+    objects.push(json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": { "name": "v1beta1.metrics.k8s.io" },
+        "spec": {
+            "group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
+            "service": { "name": "metrics-server", "namespace": "kube-system" },
+            "caBundle": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, plane.pki().ca()),
+        },
+    }));
+    objects.push(json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": { "name": "foreshadow-test-kube-proxy" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:node-proxier" },
+        "subjects": [{ "kind": "User", "name": "system:kube-proxy", "apiGroup": "rbac.authorization.k8s.io" }],
+    }));
+    objects
+}
+
+/// Applies objects as an administrator.
+async fn apply(plane: &ControlPlane, objects: &[Value]) -> Result<()> {
+    let client = kube::Client::try_from(kubeconfig::parse(&plane.kubeconfig()?).await?)?;
+    for object in objects {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
+        let (group, version) = version.split_once('/').unwrap_or(("", &version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
+        let api: Api<DynamicObject> = match text("/metadata/namespace") {
+            none if none.is_empty() => Api::all_with(client.clone(), &resource),
+            namespace => Api::namespaced_with(client.clone(), &namespace, &resource),
+        };
+        api.patch(&name, &PatchParams::apply("foreshadow-test-cluster"), &Patch::Apply(object)).await.map_err(Error::from)?;
+    }
+    Ok(())
+}
