@@ -9,7 +9,7 @@ use crate::config::{self, Source};
 use crate::listener;
 use crate::runtime::Overrides;
 use crate::state::{Endpoints, policies};
-use crate::stats::role;
+use crate::stats::{mean_of_known, role};
 use crate::worker::{Order, Worker};
 use foreshadow_snapshot::{ClusterSnapshot, MirrorSnapshot, Snapshot, VERSION};
 use std::collections::BTreeMap;
@@ -325,6 +325,8 @@ fn add(sum: &mut Snapshot, part: &Snapshot) {
         let _ = all.connect_us.add(&*mine.connect_us);
         all.bytes_sent += mine.bytes_sent;
         all.bytes_received += mine.bytes_received;
+        let _ = all.tcp_rtt_us.add(&*mine.tcp_rtt_us);
+        all.rtt_us = mean_of_known(all.rtt_us, mine.rtt_us);
     }
     for mine in &part.mirrors {
         let Some(all) = sum.mirrors.iter_mut().find(|m| m.policy == mine.policy) else { continue };
@@ -342,7 +344,16 @@ fn add(sum: &mut Snapshot, part: &Snapshot) {
         let _ = all.faster_us.add(&*mine.faster_us);
         mine.dropped.iter().for_each(|(r, n)| *all.dropped.entry(r.clone()).or_default() += n);
     }
+    for mine in &part.routes {
+        let all = sum.route(&mine.cluster, &mine.route);
+        all.requests += mine.requests;
+        all.failures += mine.failures;
+        all.responses.iter_mut().zip(mine.responses).for_each(|(a, m)| *a += m);
+        let _ = all.total_us.add(&*mine.total_us);
+        let _ = all.first_byte_us.add(&*mine.first_byte_us);
+    }
     let (all, mine) = (&mut sum.downstream, &part.downstream);
+    all.responses.iter_mut().zip(mine.responses).for_each(|(a, m)| *a += m);
     all.requests += mine.requests;
     all.connections += mine.connections;
     all.connections_total += mine.connections_total;

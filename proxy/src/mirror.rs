@@ -19,7 +19,7 @@ pub mod tee;
 use crate::config::model::{MirrorMethods, MirrorPolicy};
 use crate::format::record::Record;
 use crate::http::headers;
-use crate::stats::MirrorStats;
+use crate::stats::{MirrorStats, RouteStats};
 use crate::upstream::Upstream;
 use crate::upstream::request::RequestBody;
 use copy::{Copy, Place};
@@ -173,13 +173,14 @@ impl Mirror {
 }
 
 /// Decides about copies of a request (its head as it goes upstream) and starts them; they wait for the body and, where the policy says so, for
-/// production's acceptance. `body` is the request's.
+/// production's acceptance. `body` is the request's; `class` finds the numbers of its route towards a cluster.
 pub fn start(
     mirrors: &[Rc<Mirror>],
     head: &request::Parts,
     body: &hyper::body::Incoming,
     peer: IpAddr,
     record: Option<&Record>,
+    class: &dyn Fn(&Upstream) -> Option<Rc<RouteStats>>,
 ) -> Option<Copies> {
     let mut copies = Copies { accepted: Vec::new(), pairs: Vec::new(), tee: None };
     let mut started = false;
@@ -199,7 +200,16 @@ pub fn start(
             let collected = (!body.is_end_stream()).then(|| copies.tee.get_or_insert_with(Tee::default).collect(&mirror.stats, limits));
             let delay = (nth > 0).then(|| limits.spread.mul_f64(rand::rng().random_range(0.0..1.0)));
             let parcel = Some(mirror.copy(head, record));
-            let copy = Copy { upstream: upstream.clone(), timeout: limits.timeout, parcel, pair, delay, collected, accepted };
+            let copy = Copy {
+                upstream: upstream.clone(),
+                class: class(upstream),
+                timeout: limits.timeout,
+                parcel,
+                pair,
+                delay,
+                collected,
+                accepted,
+            };
             tokio::task::spawn_local(copy.send(place));
         }
     }

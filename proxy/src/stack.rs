@@ -15,7 +15,7 @@ use crate::router::matching::is_grpc;
 use crate::router::terms::{Retry, Terms};
 use crate::router::{self, Found, redirect, rewrite, target};
 use crate::state::State;
-use crate::stats::WorkerStats;
+use crate::stats::{RouteStats, WorkerStats};
 use crate::upstream::answer::UpstreamBody;
 use crate::upstream::errand::Errand;
 use crate::upstream::patience::Limits;
@@ -62,10 +62,12 @@ pub async fn serve(
                 Some(retry) => Box::pin(retry::send(way.upstream, &mut way.parcel, way.errand, retry)).await,
             };
             notes.sent(way.upstream, &sent);
+            let sent = classified(sent, way.class.take());
             way.answered(sent, &notes).unwrap_or_else(|error| own_answer(error, manager, stats, &mut notes))
         }
     };
     finish(manager, state.servers[id].as_ref(), notes.id.take(), answer.headers_mut());
+    stats.downstream.responses[usize::from(answer.status().as_u16() / 100).clamp(1, 5) - 1].add(1);
     notes.close(answer)
 }
 
@@ -101,6 +103,7 @@ struct Way<'a> {
     copies: Option<Copies>,
     answer_headers: &'a HeaderOps,
     manager: &'a HttpManager,
+    class: Option<Rc<RouteStats>>,
 }
 
 impl Way<'_> {
@@ -121,6 +124,20 @@ impl Way<'_> {
         headers::apply(self.answer_headers, answer.headers_mut(), notes.record());
         Ok(answer)
     }
+}
+
+/// What became of a request counts for its route, too, when that has a name.
+fn classified(
+    mut sent: Result<Response<UpstreamBody>, ProxyError>,
+    class: Option<Rc<RouteStats>>,
+) -> Result<Response<UpstreamBody>, ProxyError> {
+    let Some(class) = class else { return sent };
+    class.requests.add(1);
+    match &mut sent {
+        Ok(answer) => answer.body_mut().classify(class),
+        Err(_) => class.failures.add(1),
+    }
+    sent
 }
 
 /// Arrive, route, prepare, copy.
@@ -172,7 +189,11 @@ fn begin<'a>(
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     let upstream = if probe { &state.probes[cluster] } else { &state.upstreams[cluster] };
-    let mut copies = if probe { None } else { mirror::start(mirrors(state, to, cluster), &head, &body, origin.address, notes.record()) };
+    let mut copies = if probe {
+        None
+    } else {
+        mirror::start(mirrors(state, to, cluster), &head, &body, origin.address, notes.record(), &|to| state.class(stats, route, to))
+    };
     let body = RequestBody::client(body, &upstream.stats, copies.as_mut().and_then(|c| c.tee.take()));
     notes.towards(upstream, body.upload());
     let limits = Limits {
@@ -185,8 +206,9 @@ fn begin<'a>(
     };
     let errand = Errand { auto_host, ..limits.into() };
     let answer_headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.response_headers, |own| &own.1);
+    let class = if probe { None } else { state.class(stats, route, upstream) };
     let parcel = Some(Request::from_parts(head, body));
-    Ok(Step::Forward(Way { upstream, parcel, errand, retry: terms.retry, copies, answer_headers, manager }))
+    Ok(Step::Forward(Way { upstream, parcel, errand, retry: terms.retry, copies, answer_headers, manager, class }))
 }
 
 /// What every request gets before it is routed; where it comes from.

@@ -2,12 +2,12 @@
 //! the one they began with.
 
 use crate::access_log::{Logger, Outs};
-use crate::config::model::{Config, Discovery, Endpoint, Forward, MirrorPolicy, RouteAction, RuntimeFraction};
+use crate::config::model::{Cluster, Config, Discovery, Endpoint, Forward, MirrorPolicy, Route, RouteAction, RuntimeFraction};
 use crate::mirror::sample::Fraction;
 use crate::mirror::{Mirror, To};
 use crate::router::Circumstances;
 use crate::runtime::Overrides;
-use crate::stats::WorkerStats;
+use crate::stats::{RouteStats, WorkerStats};
 use crate::upstream::Upstream;
 use http::HeaderValue;
 use http::header::HOST;
@@ -38,6 +38,7 @@ pub struct State {
     /// Whether any cluster asks where a connection wanted to go.
     pub original_dst: bool,
     by_name: Rc<BTreeMap<String, Rc<Upstream>>>,
+    classes: RefCell<HashMap<(*const Cluster, *const Route), Rc<RouteStats>>>,
     mirrors: HashMap<*const MirrorPolicy, Rc<[Rc<Mirror>]>>,
     fractions: BTreeMap<String, (String, Rc<Fraction>)>,
     overrides: RefCell<Arc<Overrides>>,
@@ -62,6 +63,7 @@ impl State {
             servers,
             original_dst: config.clusters.iter().any(|c| matches!(c.discovery, Discovery::OriginalDst(_))),
             by_name: Rc::new(by_name),
+            classes: RefCell::default(),
             mirrors: HashMap::new(),
             fractions: BTreeMap::new(),
             overrides: RefCell::default(),
@@ -88,6 +90,16 @@ impl State {
             (None, header) => To::Named(header.clone().unwrap_or(HOST), self.by_name.clone()),
         };
         Rc::new(Mirror::new(policy.clone(), to, stats.mirror(&policy.name), fraction))
+    }
+
+    /// Numbers of a route towards a cluster; None when the route has no name.
+    pub fn class(&self, stats: &WorkerStats, route: &Route, upstream: &Upstream) -> Option<Rc<RouteStats>> {
+        if route.name.is_empty() {
+            return None;
+        }
+        let key = (Arc::as_ptr(&upstream.cluster), std::ptr::from_ref(route));
+        let fresh = || stats.route(&upstream.cluster.name, &route.name);
+        Some(self.classes.borrow_mut().entry(key).or_insert_with(fresh).clone())
     }
 
     /// Mirrors of a route.

@@ -3,13 +3,17 @@
 //! Kept by name, so that numbers outlive a reload of configuration. [`WorkerStats::fill`] adds a worker's numbers to a snapshot; it runs between
 //! polls of the worker's tasks, which is why accounts close exactly in every snapshot.
 
-use foreshadow_snapshot::{ClusterRole, ClusterSnapshot, LatencyHistogram, MirrorSnapshot, RequestShape, Snapshot};
+use foreshadow_snapshot::{ClusterRole, ClusterSnapshot, LatencyHistogram, MirrorSnapshot, RequestShape, RouteSnapshot, Snapshot};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// Distinct request shapes remembered.
 const SHAPES: usize = 64;
+/// Named routes whose numbers are kept apart.
+const ROUTES: usize = 128;
+/// What stands for the routes beyond these.
+const OTHER_ROUTES: &str = "(other)";
 
 /// A counter of one thread.
 #[derive(Debug, Default)]
@@ -24,6 +28,22 @@ impl Counter {
     /// Takes `n` off a gauge.
     pub fn sub(&self, n: u64) {
         self.0.set(self.0.get().saturating_sub(n));
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// A number of one thread that is set.
+#[derive(Debug, Default)]
+pub struct Gauge(Cell<u64>);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, n: u64) {
+        self.0.set(n);
     }
 
     /// The value.
@@ -88,6 +108,53 @@ pub struct ClusterStats {
     pub bytes_sent: Counter,
     /// Body bytes from upstream.
     pub bytes_received: Counter,
+    /// Round trip times of connections, sampled.
+    pub rtt: RefCell<LatencyHistogram>,
+    /// The same, smoothed, in microseconds.
+    pub rtt_now: Gauge,
+    /// Connections that could have been looked at for it.
+    pub looks: Counter,
+}
+
+/// Numbers of one named route towards one cluster.
+#[derive(Debug, Default)]
+pub struct RouteStats {
+    /// Requests sent.
+    pub requests: Counter,
+    /// Whole answers by status class.
+    pub responses: [Counter; 5],
+    /// Ended without a whole answer, for whatever reason.
+    pub failures: Counter,
+    /// Arrival to end of answer.
+    pub total: RefCell<LatencyHistogram>,
+    /// Arrival to first byte of answer.
+    pub first_byte: RefCell<LatencyHistogram>,
+}
+
+impl RouteStats {
+    /// The head of an answer came so long after its request.
+    pub fn head(&self, status: u16, us: u64) {
+        if status < 500 {
+            self.first_byte.borrow_mut().record_us(us);
+        }
+    }
+
+    /// The answer is complete.
+    pub fn done(&self, status: u16, us: u64) {
+        self.responses[usize::from(status / 100).clamp(1, 5) - 1].add(1);
+        if status < 500 {
+            self.total.borrow_mut().record_us(us);
+        }
+    }
+
+    fn fill(&self, sum: &mut RouteSnapshot) {
+        sum.requests += self.requests.get();
+        sum.failures += self.failures.get();
+        sum.responses.iter_mut().zip(&self.responses).for_each(|(sum, mine)| *sum += mine.get());
+        // One shape everywhere: adding cannot fail.
+        let _ = sum.total_us.add(&**self.total.borrow());
+        let _ = sum.first_byte_us.add(&**self.first_byte.borrow());
+    }
 }
 
 /// Numbers of one mirror policy.
@@ -132,6 +199,8 @@ pub struct DownstreamStats {
     pub connections_total: Counter,
     /// Refused before routing.
     pub refused: Reasons,
+    /// Answers by status class, those made here included.
+    pub responses: [Counter; 5],
 }
 
 /// All numbers of one worker.
@@ -139,6 +208,7 @@ pub struct DownstreamStats {
 pub struct WorkerStats {
     clusters: RefCell<BTreeMap<String, Rc<ClusterStats>>>,
     mirrors: RefCell<BTreeMap<String, Rc<MirrorStats>>>,
+    routes: RefCell<BTreeMap<(String, String), Rc<RouteStats>>>,
     /// Downstream side.
     pub downstream: DownstreamStats,
     shapes: RefCell<VecDeque<RequestShape>>,
@@ -153,6 +223,16 @@ impl WorkerStats {
     /// Numbers of the mirror policy of this name, new or old.
     pub fn mirror(&self, name: &str) -> Rc<MirrorStats> {
         self.mirrors.borrow_mut().entry(name.to_owned()).or_default().clone()
+    }
+
+    /// Numbers of a named route towards a cluster, new or old; beyond a bound, those of all other routes to it.
+    pub fn route(&self, cluster: &str, route: &str) -> Rc<RouteStats> {
+        let mut routes = self.routes.borrow_mut();
+        let mut key = (cluster.to_owned(), route.to_owned());
+        if routes.len() >= ROUTES && !routes.contains_key(&key) {
+            key.1 = OTHER_ROUTES.to_owned();
+        }
+        routes.entry(key).or_default().clone()
     }
 
     /// Remembers the shape of a request unless it is known.
@@ -177,11 +257,15 @@ impl WorkerStats {
                 stats.fill(mirror);
             }
         }
+        for ((cluster, route), stats) in self.routes.borrow().iter() {
+            stats.fill(sum.route(cluster, route));
+        }
         let (down, mine) = (&mut sum.downstream, &self.downstream);
         down.requests += mine.requests.get();
         down.connections += mine.connections.get();
         down.connections_total += mine.connections_total.get();
         mine.refused.add_to(&mut down.refused);
+        down.responses.iter_mut().zip(&mine.responses).for_each(|(sum, mine)| *sum += mine.get());
         for shape in self.shapes.borrow().iter() {
             if sum.recent_requests.len() < SHAPES && !sum.recent_requests.contains(shape) {
                 sum.recent_requests.push(shape.clone());
@@ -205,6 +289,8 @@ impl ClusterStats {
         let _ = sum.connect_us.add(&**self.connect.borrow());
         sum.bytes_sent += self.bytes_sent.get();
         sum.bytes_received += self.bytes_received.get();
+        let _ = sum.tcp_rtt_us.add(&**self.rtt.borrow());
+        sum.rtt_us = mean_of_known(sum.rtt_us, self.rtt_now.get());
     }
 }
 
@@ -224,6 +310,14 @@ impl MirrorStats {
         // One shape everywhere: adding cannot fail.
         let _ = sum.slower_us.add(&**self.slower.borrow());
         let _ = sum.faster_us.add(&**self.faster.borrow());
+    }
+}
+
+/// The mean of two numbers of which 0 means that nothing is known.
+pub fn mean_of_known(a: u64, b: u64) -> u64 {
+    match (a, b) {
+        (0, known) | (known, 0) => known,
+        (a, b) => a.midpoint(b),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod patience;
 pub mod replay;
 pub mod request;
 pub mod retry;
+pub mod rtt;
 pub mod slots;
 pub mod upload;
 

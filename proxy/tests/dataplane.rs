@@ -31,3 +31,5 @@ mod retries;
 mod routing;
 #[path = "dataplane/sampling.rs"]
 mod sampling;
+#[path = "dataplane/telemetry.rs"]
+mod telemetry;

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub clusters: Vec<ClusterSnapshot>,
     /// Mirror policies, one entry each.
     pub mirrors: Vec<MirrorSnapshot>,
+    /// Named routes, one entry for each and each cluster that it sent to; bounded.
+    pub routes: Vec<RouteSnapshot>,
     /// Shapes of recently seen requests (method, path without query values, a few headers), newest first; bounded.
     /// From these the agent makes the synthetic stream when there is no live traffic. No bodies, no credentials.
     pub recent_requests: Vec<RequestShape>,
@@ -92,8 +94,41 @@ pub struct ClusterSnapshot {
     pub bytes_received: u64,
     /// Smoothed TCP round trip time of upstream connections when sampled, mean over connections, in microseconds; 0 when unknown.
     pub rtt_us: u64,
+    /// Smoothed TCP round trip times of upstream connections, in microseconds: looked at after one answer in 64.
+    pub tcp_rtt_us: LatencyHistogram,
     /// Endpoints now in rotation.
     pub endpoints: Vec<String>,
+}
+
+/// Cumulative numbers of one named route towards one cluster: production's, or a mirror's for the copies of the route's requests.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteSnapshot {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Name of the route; `(other)` stands for all beyond a bound.
+    pub route: String,
+    /// Requests sent.
+    pub requests: u64,
+    /// Whole answers by status class: index 0 is 1xx, index 4 is 5xx.
+    pub responses: [u64; 5],
+    /// Requests that ended without a whole answer.
+    pub failures: u64,
+    /// Arrival (for a copy: sending) to the end of the answer, in microseconds; only whole answers below 500.
+    pub total_us: LatencyHistogram,
+    /// The same, to the first byte of the answer.
+    pub first_byte_us: LatencyHistogram,
+}
+
+impl Snapshot {
+    /// The entry of a route and a cluster, made when it is not there.
+    pub fn route(&mut self, cluster: &str, route: &str) -> &mut RouteSnapshot {
+        let at = self.routes.iter().position(|r| r.cluster == cluster && r.route == route).unwrap_or_else(|| {
+            self.routes.push(RouteSnapshot { cluster: cluster.into(), route: route.into(), ..RouteSnapshot::default() });
+            self.routes.len() - 1
+        });
+        &mut self.routes[at]
+    }
 }
 
 /// Cumulative numbers of one mirror policy.
@@ -179,6 +214,8 @@ pub struct DownstreamSnapshot {
     pub connections_total: u64,
     /// Requests refused before routing, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// Answers by status class, those made by the proxy included: index 0 is 1xx, index 4 is 5xx.
+    pub responses: [u64; 5],
     /// Lines of access logs written.
     pub access_log_written: u64,
     /// Lines of access logs dropped, because the disk did not keep up.

@@ -5,7 +5,7 @@
 use super::pair::{Pair, Side, Which};
 use super::tee::Collected;
 use crate::error::ProxyError;
-use crate::stats::MirrorStats;
+use crate::stats::{MirrorStats, RouteStats};
 use crate::upstream::Upstream;
 use crate::upstream::patience::Limits;
 use crate::upstream::request::{Parcel, RequestBody};
@@ -21,6 +21,8 @@ use tokio::sync::oneshot;
 pub struct Copy {
     /// Where it goes.
     pub upstream: Rc<Upstream>,
+    /// Numbers of the request's route towards there.
+    pub class: Option<Rc<RouteStats>>,
     /// Longest time from its sending to the end of its answer.
     pub timeout: Duration,
     /// The request.
@@ -67,7 +69,18 @@ impl Copy {
             *request.body_mut() = RequestBody::held(held.frames.iter().cloned());
         }
         let limits = Limits { timeout: Some(self.timeout), ..Limits::none(Instant::now()) };
-        let mut answer = self.upstream.send(&mut self.parcel, limits).await.map_err(ProxyError::reason)?;
+        let class = self.class.take();
+        class.iter().for_each(|c| c.requests.add(1));
+        let mut answer = match self.upstream.send(&mut self.parcel, limits).await {
+            Ok(answer) => answer,
+            Err(why) => {
+                class.iter().for_each(|c| c.failures.add(1));
+                return Err(why.reason());
+            }
+        };
+        if let Some(class) = class {
+            answer.body_mut().classify(class);
+        }
         let side = Side::new(answer.status(), Some(answer.body().first_byte_us));
         let mut digest = self.pair.as_ref().and_then(|pair| pair.head(Which::Copy, side));
         let mut body = pin!(answer.body_mut());

@@ -16,6 +16,20 @@ pub const MEMBERSHIP_HEALTHY: &str = "envoy_cluster_membership_healthy";
 pub const UPSTREAM_TX_BYTES: &str = "envoy_cluster_upstream_cx_tx_bytes_total";
 /// Body bytes received. Label `envoy_cluster_name`.
 pub const UPSTREAM_RX_BYTES: &str = "envoy_cluster_upstream_cx_rx_bytes_total";
+/// Connections made. Label `envoy_cluster_name`.
+pub const UPSTREAM_CX_TOTAL: &str = "envoy_cluster_upstream_cx_total";
+/// Smoothed TCP round trip times of connections, milliseconds, histogram. Label `envoy_cluster_name`.
+pub const TCP_RTT: &str = "foreshadow_cluster_tcp_rtt";
+/// Answers by class. Labels `envoy_cluster_name`, `route`, `envoy_response_code_class`.
+pub const ROUTE_RQ_XX: &str = "foreshadow_route_rq_xx";
+/// Requests that ended without a whole answer. Labels `envoy_cluster_name`, `route`.
+pub const ROUTE_FAILURES: &str = "foreshadow_route_failures_total";
+/// Time to the end of the answer, milliseconds, histogram. Labels `envoy_cluster_name`, `route`.
+pub const ROUTE_RQ_TIME: &str = "foreshadow_route_rq_time";
+/// Time to the first byte of the answer, milliseconds, histogram. Labels `envoy_cluster_name`, `route`.
+pub const ROUTE_FIRST_BYTE_TIME: &str = "foreshadow_route_first_byte_time";
+/// Answers by class. Label `envoy_response_code_class`.
+pub const DOWNSTREAM_RQ_XX: &str = "envoy_http_downstream_rq_xx";
 /// Requests received.
 pub const DOWNSTREAM_RQ_TOTAL: &str = "envoy_http_downstream_rq_total";
 /// Client connections open.

@@ -8,6 +8,9 @@ use prometheus::{Encoder as _, TextEncoder};
 /// Upper bounds of latency buckets in milliseconds: Envoy's default set.
 const BOUNDS_MS: [f64; 19] = [0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5, 6e5, 1.8e6, 3.6e6];
 
+/// Status classes as Envoy labels them.
+const CLASSES: [&str; 5] = ["1", "2", "3", "4", "5"];
+
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 /// What a counter can say.
@@ -85,9 +88,13 @@ impl Families {
 pub fn text(snapshot: &Snapshot, live: bool, reloads: (u64, u64)) -> String {
     let mut all = Families::default();
     clusters(&mut all, snapshot);
+    routes(&mut all, snapshot);
     mirrors(&mut all, snapshot);
     let down = &snapshot.downstream;
     all.counter(names::DOWNSTREAM_RQ_TOTAL, "Requests received", vec![], down.requests);
+    for (class, n) in CLASSES.iter().zip(down.responses) {
+        all.counter(names::DOWNSTREAM_RQ_XX, "Answers by status class", vec![("envoy_response_code_class", class)], n);
+    }
     all.gauge(names::DOWNSTREAM_CX_ACTIVE, "Client connections open", vec![], down.connections as f64);
     all.counter(names::DOWNSTREAM_CX_TOTAL, "Client connections accepted", vec![], down.connections_total);
     for (reason, n) in &down.refused {
@@ -112,7 +119,7 @@ fn clusters(all: &mut Families, snapshot: &Snapshot) {
         let labels = || vec![("envoy_cluster_name", c.name.as_str())];
         all.counter(names::UPSTREAM_RQ_TOTAL, "Requests to the cluster", labels(), c.requests);
         all.gauge(names::UPSTREAM_RQ_ACTIVE, "Requests under way", labels(), c.in_flight as f64);
-        for (class, n) in ["1", "2", "3", "4", "5"].iter().zip(c.responses) {
+        for (class, n) in CLASSES.iter().zip(c.responses) {
             let mut labels = labels();
             labels.push(("envoy_response_code_class", class));
             all.counter(names::UPSTREAM_RQ_XX, "Answers by status class", labels, n);
@@ -130,9 +137,25 @@ fn clusters(all: &mut Families, snapshot: &Snapshot) {
         all.histogram(names::UPSTREAM_RQ_TIME, "Milliseconds to the end of the answer", labels(), &c.total_us);
         all.histogram(names::FIRST_BYTE_TIME, "Milliseconds to the first byte of the answer", labels(), &c.first_byte_us);
         all.histogram(names::UPSTREAM_CX_CONNECT_MS, "Milliseconds to connect", labels(), &c.connect_us);
+        all.counter(names::UPSTREAM_CX_TOTAL, "Connections made", labels(), c.connect_us.len());
+        all.histogram(names::TCP_RTT, "Milliseconds of smoothed TCP round trip time", labels(), &c.tcp_rtt_us);
         all.counter(names::UPSTREAM_TX_BYTES, "Body bytes sent", labels(), c.bytes_sent);
         all.counter(names::UPSTREAM_RX_BYTES, "Body bytes received", labels(), c.bytes_received);
         all.gauge(names::MEMBERSHIP_HEALTHY, "Endpoints in rotation", labels(), c.endpoints.len() as f64);
+    }
+}
+
+fn routes(all: &mut Families, snapshot: &Snapshot) {
+    for r in &snapshot.routes {
+        let labels = || vec![("envoy_cluster_name", r.cluster.as_str()), ("route", r.route.as_str())];
+        for (class, n) in CLASSES.iter().zip(r.responses) {
+            let mut labels = labels();
+            labels.push(("envoy_response_code_class", class));
+            all.counter(names::ROUTE_RQ_XX, "Answers by status class", labels, n);
+        }
+        all.counter(names::ROUTE_FAILURES, "Requests that ended without a whole answer", labels(), r.failures);
+        all.histogram(names::ROUTE_RQ_TIME, "Milliseconds to the end of the answer", labels(), &r.total_us);
+        all.histogram(names::ROUTE_FIRST_BYTE_TIME, "Milliseconds to the first byte of the answer", labels(), &r.first_byte_us);
     }
 }
 

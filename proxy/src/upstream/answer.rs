@@ -8,9 +8,10 @@ use super::endpoint::EndpointState;
 use super::exchange::Answer;
 use super::patience::Patience;
 use super::request::BoxError;
+use super::rtt;
 use super::slots::Slot;
 use crate::error::ProxyError;
-use crate::stats::ClusterStats;
+use crate::stats::{ClusterStats, RouteStats};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -31,6 +32,7 @@ pub struct Flight {
     endpoint: Option<Rc<EndpointState>>,
     slot: Option<Slot>,
     status: StatusCode,
+    class: Option<Rc<RouteStats>>,
     over: bool,
 }
 
@@ -39,7 +41,16 @@ impl Flight {
     pub fn start(stats: &Rc<ClusterStats>, active: &Rc<Cell<u32>>, arrived: Instant) -> Self {
         stats.in_flight.add(1);
         active.set(active.get() + 1);
-        Self { stats: stats.clone(), active: active.clone(), arrived, endpoint: None, slot: None, status: StatusCode::OK, over: false }
+        Self {
+            stats: stats.clone(),
+            active: active.clone(),
+            arrived,
+            endpoint: None,
+            slot: None,
+            status: StatusCode::OK,
+            class: None,
+            over: false,
+        }
     }
 
     /// Holds a connection's place until the end.
@@ -59,6 +70,20 @@ impl Flight {
     /// The endpoint's address, once there is one.
     pub fn address(&self) -> Option<SocketAddr> {
         self.endpoint.as_ref().map(|e| e.address)
+    }
+
+    /// Looks at a connection's round trip time, now and then.
+    fn look_at(&self, connection: &H1) {
+        let looks = self.stats.looks.get();
+        self.stats.looks.add(1);
+        if looks.is_multiple_of(rtt::EVERY)
+            && let Some(us) = connection.rtt_us()
+        {
+            self.stats.rtt.borrow_mut().record_us(us);
+            let before = self.stats.rtt_now.get();
+            // RFC 6298's gain for a smoothed mean over connections.
+            self.stats.rtt_now.set(if before == 0 { us } else { (before * 7 + us) / 8 });
+        }
     }
 
     /// Closes it as failed; hands the error through.
@@ -95,11 +120,17 @@ impl Flight {
             endpoint.active.set(endpoint.active.get() - 1);
         }
         self.slot = None;
+        if let Some(class) = self.class.take() {
+            class.failures.add(1);
+        }
         count(&self.stats);
     }
 
     fn done(&mut self) {
         let (status, us) = (self.status.as_u16(), self.arrived.elapsed().as_micros() as u64);
+        if let Some(class) = self.class.take() {
+            class.done(status, us);
+        }
         self.close(|stats| {
             stats.responses[usize::from(status / 100).clamp(1, 5) - 1].add(1);
             if status < 500 {
@@ -127,6 +158,16 @@ pub struct UpstreamBody {
 }
 
 impl UpstreamBody {
+    /// It counts for a route, too, from its head on.
+    pub fn classify(&mut self, class: Rc<RouteStats>) {
+        class.head(self.flight.status.as_u16(), self.first_byte_us);
+        if self.flight.over {
+            class.done(self.flight.status.as_u16(), self.first_byte_us);
+        } else {
+            self.flight.class = Some(class);
+        }
+    }
+
     /// Where it comes from.
     pub fn address(&self) -> Option<SocketAddr> {
         self.flight.address()
@@ -136,6 +177,7 @@ impl UpstreamBody {
     fn end(&mut self) {
         let reusable = self.connection.take().and_then(|mut c| c.is_reusable().then_some(c));
         if let (Some(connection), Some(endpoint)) = (reusable, &self.flight.endpoint) {
+            self.flight.look_at(&connection);
             endpoint.keep(connection);
         }
         self.flight.done();

@@ -4,6 +4,7 @@
 //! between tasks. HTTP/2: one connection per endpoint and worker, driven by a local task.
 
 use super::request::{Parcel, RequestBody};
+use super::rtt;
 use crate::error::ProxyError;
 use crate::executor::LocalExecutor;
 use crate::stats::ClusterStats;
@@ -15,6 +16,7 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +36,8 @@ pub struct H1 {
     /// Rings the bell.
     waker: Waker,
     over: bool,
+    /// Its socket, which `driver` holds open.
+    socket: RawFd,
 }
 
 /// Wakes the task that uses a connection. The parts of a connection signal each other by waking, too; since one task drives them all, one after
@@ -94,6 +98,13 @@ impl H1 {
         frame
     }
 
+    /// Its smoothed round trip time in microseconds, when the kernel knows it.
+    #[expect(unsafe_code, reason = "hyper does not lend the socket that its connection owns")]
+    pub fn rtt_us(&self) -> Option<u64> {
+        // SAFETY: the driver owns the stream of this descriptor and is never taken apart, so it is open as long as `self` is.
+        rtt::smoothed_us(unsafe { BorrowedFd::borrow_raw(self.socket) })
+    }
+
     /// Drives it once and tells whether it can take another request. Nobody is to be woken by an idle connection, not even by the next
     /// request that is given to it: that request drives it anyway.
     pub fn is_reusable(&mut self) -> bool {
@@ -107,7 +118,7 @@ impl H1 {
     /// When the connection breaks; a request that was not touched is put back.
     pub async fn send(&mut self, parcel: &mut Parcel) -> Result<Response<Incoming>, ProxyError> {
         let Some(request) = parcel.take() else { return Err(ProxyError::Reset("nothing to send")) };
-        let Self { send, driver, bell, waker, over } = self;
+        let Self { send, driver, bell, waker, over, .. } = self;
         bell.muted.store(true, Ordering::Relaxed);
         let mut answer = pin!(send.try_send_request(request));
         bell.muted.store(false, Ordering::Relaxed);
@@ -136,9 +147,10 @@ pub fn put_back(mut error: TrySendError<Request<RequestBody>>, parcel: &mut Parc
 /// When it cannot be established.
 pub async fn connect_h1(address: SocketAddr, patience: Duration, stats: &ClusterStats) -> Result<H1, ProxyError> {
     let io = connect(address, patience, stats).await?;
+    let socket = io.inner().as_raw_fd();
     let (send, driver) = http1::Builder::new().handshake(io).await.map_err(|e| ProxyError::reset(&e))?;
     let bell = Arc::<Bell>::default();
-    let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false };
+    let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, socket };
     // A new connection wants one poll before it takes a request.
     poll_fn(|cx| {
         fresh.drive(cx);
