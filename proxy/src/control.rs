@@ -10,8 +10,9 @@ use crate::listener;
 use crate::runtime::Overrides;
 use crate::state::{Endpoints, policies};
 use crate::stats::{mean_of_known, role};
+use crate::tls::contexts::Contexts;
 use crate::worker::{Order, Worker};
-use foreshadow_snapshot::{ClusterSnapshot, MirrorSnapshot, Snapshot, VERSION};
+use foreshadow_snapshot::{ClusterSnapshot, ListenerSnapshot, MirrorSnapshot, Snapshot, VERSION};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +62,9 @@ struct Inner {
     sequence: u64,
     refused: Option<String>,
     reloads: (u64, u64),
+    tls: Arc<Contexts>,
+    /// Certificates read anew, and refused.
+    renewals: (u64, u64),
 }
 
 impl Control {
@@ -75,7 +79,13 @@ impl Control {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| format!("a worker cannot be started: {e}"))?;
         let mut inner = Inner {
-            config: Arc::new(Config { listeners: Vec::new(), managers: Vec::new(), ..config.clone() }),
+            config: Arc::new(Config {
+                listeners: Vec::new(),
+                managers: Vec::new(),
+                downstream_tls: Vec::new(),
+                clusters: Vec::new(),
+                ..config.clone()
+            }),
             bound: BTreeMap::new(),
             endpoints: Endpoints::new(),
             overrides: Overrides::default(),
@@ -84,6 +94,8 @@ impl Control {
             sequence: 0,
             refused: None,
             reloads: (0, 0),
+            tls: Arc::default(),
+            renewals: (0, 0),
         };
         inner.apply(Arc::new(config))?;
         Ok(Self { source, proxy_id, started_unix_ms: unix_ms(), logs, inner: Mutex::new(inner), life: watch::Sender::new(Life::Live) })
@@ -114,6 +126,27 @@ impl Control {
             }
         }
         outcome
+    }
+
+    /// Files of certificates changed: takes what they say now, as far as it can be used.
+    pub fn renew_certificates(&self) {
+        let mut inner = self.inner();
+        let outcome = inner.tls.renewed(&inner.config);
+        for why in &outcome.refused {
+            inner.renewals.1 += 1;
+            tracing::error!("certificates refused, the ones before stay: {why}");
+        }
+        if let Some(contexts) = outcome.contexts {
+            inner.renewals.0 += outcome.renewed as u64;
+            inner.tls = Arc::new(contexts);
+            inner.workers.iter().for_each(|w| w.tell(Order::Tls(inner.tls.clone())));
+            tracing::info!(contexts = outcome.renewed, "certificates read anew");
+        }
+    }
+
+    /// TLS contexts in force.
+    pub fn tls(&self) -> Arc<Contexts> {
+        self.inner().tls.clone()
     }
 
     /// New endpoints of a cluster.
@@ -233,6 +266,7 @@ impl Control {
 
 impl Inner {
     fn apply(&mut self, config: Arc<Config>) -> Result<(), String> {
+        let tls = Contexts::new(&config, Some((&self.config, &self.tls)))?;
         let mut sockets: Vec<Vec<(usize, TcpListener)>> = self.workers.iter().map(|_| Vec::new()).collect();
         let mut bound = BTreeMap::new();
         for (index, listener) in config.listeners.iter().enumerate().filter(|(_, l)| l.bind) {
@@ -251,6 +285,7 @@ impl Inner {
             bound.insert(listener.name.clone(), (listener.address, address));
             tracing::info!(listener = listener.name, %address, "listening");
         }
+        self.tls = Arc::new(tls);
         let old = std::mem::take(&mut self.endpoints);
         self.endpoints = config.clusters.iter().map(|c| (c.name.clone(), initial(c, &old))).collect();
         self.overrides.load(&config.runtime);
@@ -258,7 +293,7 @@ impl Inner {
         self.generation += 1;
         self.tell_overrides();
         for (worker, sockets) in self.workers.iter().zip(sockets) {
-            worker.tell(Order::Config(self.config.clone(), sockets, self.endpoints.clone()));
+            worker.tell(Order::Config(self.config.clone(), sockets, self.endpoints.clone(), self.tls.clone()));
         }
         Ok(())
     }
@@ -275,14 +310,21 @@ impl Inner {
         Snapshot {
             clusters: self.config.clusters.iter().map(cluster).collect(),
             mirrors: policies(&self.config).keys().map(mirror).collect(),
+            listeners: self.config.listeners.iter().map(|l| self.blank_listener(&l.name)).collect(),
             ..Default::default()
         }
+    }
+
+    fn blank_listener(&self, name: &str) -> ListenerSnapshot {
+        let address = self.bound.get(name).map_or_else(String::new, |b| b.1.to_string());
+        ListenerSnapshot { name: name.to_owned(), address, ..Default::default() }
     }
 
     fn empty_snapshot(&self, proxy_id: &str, start: u64) -> Snapshot {
         let mut it = self.blank();
         (it.version, it.proxy_id, it.start_time_unix_ms, it.time_unix_ms) = (VERSION, proxy_id.to_owned(), start, unix_ms());
         (it.sequence, it.config_generation, it.config_last_reload_failed) = (self.sequence, self.generation, self.refused.is_some());
+        (it.certificates_renewed, it.certificates_refused) = self.renewals;
         for cluster in &mut it.clusters {
             let known = self.endpoints.get(&cluster.name).into_iter().flatten();
             cluster.endpoints = known.filter(|e| e.healthy).map(|e| e.address.to_string()).collect();
@@ -351,6 +393,10 @@ fn add(sum: &mut Snapshot, part: &Snapshot) {
         all.responses.iter_mut().zip(mine.responses).for_each(|(a, m)| *a += m);
         let _ = all.total_us.add(&*mine.total_us);
         let _ = all.first_byte_us.add(&*mine.first_byte_us);
+    }
+    for mine in &part.listeners {
+        let Some(all) = sum.listeners.iter_mut().find(|l| l.name == mine.name) else { continue };
+        mine.events.iter().for_each(|(r, n)| *all.events.entry(r.clone()).or_default() += n);
     }
     let (all, mine) = (&mut sum.downstream, &part.downstream);
     all.responses.iter_mut().zip(mine.responses).for_each(|(a, m)| *a += m);

@@ -1,4 +1,4 @@
-//! Watches what can change while serving: the configuration file, endpoint files, names in DNS.
+//! Watches what can change while serving: the configuration file, endpoint files, certificates, names in DNS.
 //!
 //! Files are looked at every [`LOOK`] by their metadata (of the file a link leads to: ConfigMaps are swapped by links) and read when those change. A file that is
 //! broken or gone changes nothing and is told in the log, once. Runs on the main thread.
@@ -6,6 +6,7 @@
 use crate::config::model::{Config, Discovery, DnsHost, Endpoint};
 use crate::config::parse_eds;
 use crate::control::Control;
+use crate::tls::contexts::files;
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,9 @@ const LOOK: Duration = Duration::from_millis(250);
 const FIRST_LOOKUPS: Duration = Duration::from_secs(5);
 /// A change within this time of the last look may have left the metadata as it was: such files are read again.
 const RECENT: Duration = Duration::from_secs(2);
+
+/// Who reads files of certificates; no cluster has such a name.
+const CERTIFICATES: &str = "\0certificates";
 
 /// What a look at a file remembers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,10 @@ pub async fn watch(control: Arc<Control>, config_file: Option<PathBuf>) {
             && changed(&mut marks, "", path)
         {
             control.reload();
+        }
+        // Every file is looked at, also when one before it has changed.
+        if files(&control.config()).iter().filter(|path| changed(&mut marks, CERTIFICATES, path)).count() > 0 {
+            control.renew_certificates();
         }
         for cluster in &control.config().clusters {
             match &cluster.discovery {

@@ -22,5 +22,6 @@ pub mod stack;
 pub mod state;
 pub mod stats;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod worker;

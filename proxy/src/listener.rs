@@ -1,5 +1,6 @@
 //! Listening sockets: one per worker and listener, sharing the port (SO_REUSEPORT), so that the kernel spreads connections.
 
+pub mod chains;
 pub mod client;
 pub mod original;
 pub mod stream;

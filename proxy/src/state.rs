@@ -8,6 +8,7 @@ use crate::mirror::{Mirror, To};
 use crate::router::Circumstances;
 use crate::runtime::Overrides;
 use crate::stats::{RouteStats, WorkerStats};
+use crate::tls::contexts::Contexts;
 use crate::upstream::Upstream;
 use http::HeaderValue;
 use http::header::HOST;
@@ -16,9 +17,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Endpoints by cluster name, as discovery knows them now.
 pub type Endpoints = BTreeMap<String, Vec<Endpoint>>;
+
+static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// What a worker serves.
 #[derive(Debug)]
@@ -42,6 +46,9 @@ pub struct State {
     mirrors: HashMap<*const MirrorPolicy, Rc<[Rc<Mirror>]>>,
     fractions: BTreeMap<String, (String, Rc<Fraction>)>,
     overrides: RefCell<Arc<Overrides>>,
+    tls: RefCell<Arc<Contexts>>,
+    /// Differs from that of every other state of the process.
+    pub serial: u64,
     clusters: HashMap<String, usize>,
 }
 
@@ -67,6 +74,8 @@ impl State {
             mirrors: HashMap::new(),
             fractions: BTreeMap::new(),
             overrides: RefCell::default(),
+            tls: RefCell::default(),
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             clusters: config.clusters.iter().enumerate().map(|(id, c)| (c.name.clone(), id)).collect(),
             config: config.clone(),
         };
@@ -116,6 +125,22 @@ impl State {
         for (key, fraction) in self.fractions.values() {
             fraction.set(overrides.fraction(key));
         }
+    }
+
+    /// TLS contexts from now on.
+    pub fn set_tls(&self, contexts: &Arc<Contexts>) {
+        for (upstream, probe) in self.upstreams.iter().zip(&self.probes) {
+            let id = self.clusters.get(&upstream.cluster.name);
+            let client = id.and_then(|id| contexts.clients.get(*id).cloned().flatten());
+            upstream.set_tls(client.clone());
+            probe.set_tls(client);
+        }
+        self.tls.replace(contexts.clone());
+    }
+
+    /// TLS contexts now.
+    pub fn tls(&self) -> Arc<Contexts> {
+        self.tls.borrow().clone()
     }
 
     /// Looks after what only time changes.

@@ -209,6 +209,7 @@ pub struct WorkerStats {
     clusters: RefCell<BTreeMap<String, Rc<ClusterStats>>>,
     mirrors: RefCell<BTreeMap<String, Rc<MirrorStats>>>,
     routes: RefCell<BTreeMap<(String, String), Rc<RouteStats>>>,
+    listeners: RefCell<BTreeMap<String, Rc<Reasons>>>,
     /// Downstream side.
     pub downstream: DownstreamStats,
     shapes: RefCell<VecDeque<RequestShape>>,
@@ -235,6 +236,11 @@ impl WorkerStats {
         routes.entry(key).or_default().clone()
     }
 
+    /// Events of the listener of this name, new or old, by Envoy's names.
+    pub fn listener(&self, name: &str) -> Rc<Reasons> {
+        self.listeners.borrow_mut().entry(name.to_owned()).or_default().clone()
+    }
+
     /// Remembers the shape of a request unless it is known.
     pub fn remember(&self, method: &str, host: &str, path: &str) {
         let mut shapes = self.shapes.borrow_mut();
@@ -259,6 +265,11 @@ impl WorkerStats {
         }
         for ((cluster, route), stats) in self.routes.borrow().iter() {
             stats.fill(sum.route(cluster, route));
+        }
+        for listener in &mut sum.listeners {
+            if let Some(events) = self.listeners.borrow().get(&listener.name) {
+                events.add_to(&mut listener.events);
+            }
         }
         let (down, mine) = (&mut sum.downstream, &self.downstream);
         down.requests += mine.requests.get();

@@ -4,6 +4,7 @@
 //! own. A connection that cannot be established is tried on another endpoint: nothing was sent yet. Not here: what the request means, copies.
 
 pub mod answer;
+pub mod connect;
 pub mod connection;
 pub mod endpoint;
 pub mod errand;
@@ -17,10 +18,12 @@ pub mod rtt;
 pub mod slots;
 pub mod upload;
 
-use crate::config::model::{Cluster, Discovery, Endpoint, LbPolicy};
+use crate::config::model::{Cluster, Discovery, Endpoint, LbPolicy, Protocol};
 use crate::error::ProxyError;
 use crate::stats::ClusterStats;
+use crate::tls::client::Client;
 use answer::{Flight, UpstreamBody};
+use connect::Connector;
 use endpoint::EndpointState;
 use errand::Errand;
 use exchange::Answer;
@@ -54,6 +57,7 @@ pub struct Upstream {
     next: Cell<usize>,
     active: Rc<Cell<u32>>,
     slots: Rc<Slots>,
+    connector: Connector,
     retries: Retries,
     /// Endpoint of the exchange that failed last: for the one who is told of the failure, before anything else runs.
     failed_at: Cell<Option<SocketAddr>>,
@@ -71,6 +75,7 @@ impl Upstream {
             Discovery::OriginalDst(settings) => Some(Box::new(Destinations::new(settings))),
             _ => None,
         };
+        let connector = Connector::new(cluster.clone(), stats.clone());
         let it = Self {
             cluster,
             stats,
@@ -78,6 +83,7 @@ impl Upstream {
             next: Cell::new(0),
             active: Rc::default(),
             slots,
+            connector,
             retries: Retries::default(),
             failed_at: Cell::new(None),
             tries: Cell::new(0),
@@ -99,6 +105,11 @@ impl Upstream {
             state.weight.set(endpoint.weight.max(1));
             now.push(state);
         }
+    }
+
+    /// The TLS context for new connections.
+    pub fn set_tls(&self, client: Option<Arc<Client>>) {
+        self.connector.set_tls(client);
     }
 
     /// Forgets destinations that are not used any more.
@@ -166,7 +177,7 @@ impl Upstream {
         tried: &mut Option<SocketAddr>,
         flight: &mut Flight,
     ) -> Result<Answer, ProxyError> {
-        if !self.cluster.http2 {
+        if self.cluster.protocol != Protocol::Http2 {
             let slot = match self.slots.try_take() {
                 Some(slot) => slot,
                 None => self.slots.wait(self.cluster.breaker.max_pending_requests).await?,
@@ -188,7 +199,7 @@ impl Upstream {
             if let (true, Some(name), Some(request)) = (errand.auto_host, &endpoint.hostname, parcel.as_mut()) {
                 request.headers_mut().insert(HOST, name.clone());
             }
-            match exchange::send(&endpoint, &self.cluster, &self.stats, parcel).await {
+            match exchange::send(&endpoint, &self.connector, parcel).await {
                 Err(why) if parcel.is_some() => error = why,
                 done => return done,
             }

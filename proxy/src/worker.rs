@@ -4,6 +4,8 @@
 
 pub mod accept;
 pub mod connections;
+pub mod greet;
+pub mod place;
 pub mod serve;
 
 use crate::access_log::Outs;
@@ -12,6 +14,7 @@ use crate::config::model::{Config, Endpoint};
 use crate::runtime::Overrides;
 use crate::state::{Endpoints, State};
 use crate::stats::WorkerStats;
+use crate::tls::contexts::Contexts;
 use accept::Accepting;
 use connections::{Connections, SWEEP};
 use foreshadow_snapshot::Snapshot;
@@ -38,7 +41,9 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// What a worker is told.
 pub enum Order {
     /// Serve this configuration; the listeners that are new come with their sockets, by index.
-    Config(Arc<Config>, Vec<(usize, StdListener)>, Endpoints),
+    Config(Arc<Config>, Vec<(usize, StdListener)>, Endpoints, Arc<Contexts>),
+    /// TLS contexts changed.
+    Tls(Arc<Contexts>),
     /// A cluster's endpoints changed.
     Endpoints(String, Vec<Endpoint>),
     /// Run-time values changed.
@@ -153,7 +158,12 @@ impl Shell {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Config(config, sockets, endpoints) => self.configure(config, sockets, &endpoints),
+            Order::Config(config, sockets, endpoints, tls) => self.configure(config, sockets, &endpoints, &tls),
+            Order::Tls(tls) => {
+                if let Some(state) = self.state.borrow().as_ref() {
+                    state.set_tls(&tls);
+                }
+            }
             Order::Endpoints(cluster, endpoints) => {
                 if let Some(state) = self.state.borrow().as_ref() {
                     state.set_endpoints(&cluster, &endpoints);
@@ -194,11 +204,12 @@ impl Shell {
         now >= end || self.connections.is_empty()
     }
 
-    fn configure(&mut self, config: Arc<Config>, sockets: Vec<(usize, StdListener)>, endpoints: &Endpoints) {
+    fn configure(&mut self, config: Arc<Config>, sockets: Vec<(usize, StdListener)>, endpoints: &Endpoints, tls: &Arc<Contexts>) {
         let state = State::new(config.clone(), endpoints, &self.overrides, &self.stats, &self.logs);
+        state.set_tls(tls);
         self.state.replace(Some(Rc::new(state)));
         self.listening.retain(|l| config.listeners.iter().any(|c| c.name == l.name && c.address == l.address));
-        self.connections.finish(|c| config.listeners.iter().all(|l| *l.name != *c.listener));
+        self.connections.finish(|c| c.place.chain(&config).is_none());
         for (index, socket) in sockets {
             let (listener, stop) = (&config.listeners[index], watch::Sender::new(false));
             let accepting = Accepting {

@@ -14,3 +14,5 @@ mod meaning;
 mod samples;
 #[path = "config/support.rs"]
 mod support;
+#[path = "config/tls.rs"]
+mod tls;

@@ -31,5 +31,9 @@ mod retries;
 mod routing;
 #[path = "dataplane/sampling.rs"]
 mod sampling;
+#[path = "dataplane/secure.rs"]
+mod secure;
 #[path = "dataplane/telemetry.rs"]
 mod telemetry;
+#[path = "dataplane/tls.rs"]
+mod tls;

@@ -45,6 +45,12 @@ pub struct Snapshot {
     pub recent_requests: Vec<RequestShape>,
     /// Downstream side of the proxy.
     pub downstream: DownstreamSnapshot,
+    /// Listeners, one entry each.
+    pub listeners: Vec<ListenerSnapshot>,
+    /// Times that certificates were read anew because their files changed.
+    pub certificates_renewed: u64,
+    /// Times that changed files of certificates could not be used, and the ones before stayed.
+    pub certificates_refused: u64,
     /// Configuration generation now serving: rises with every accepted reload.
     pub config_generation: u64,
     /// Whether the last reload was refused (the one before keeps serving).
@@ -200,6 +206,18 @@ pub struct RequestShape {
     pub path: String,
     /// Host header.
     pub host: String,
+}
+
+/// Cumulative numbers of one listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListenerSnapshot {
+    /// Name as configured.
+    pub name: String,
+    /// Where it listens, as `127.0.0.1:80`; empty when it does not by itself.
+    pub address: String,
+    /// What happened to connections, by Envoy's names below `listener.<address>.`: `ssl.handshake`, `no_filter_chain_match`, ...
+    pub events: BTreeMap<String, u64>,
 }
 
 /// Cumulative numbers of the downstream side.

@@ -136,6 +136,9 @@ async fn stats(shared: &Shared) -> String {
         c.events.iter().for_each(|(event, n)| line(format!("cluster.{}.{event}", c.name), *n));
         line(format!("cluster.{}.membership_healthy", c.name), c.endpoints.len() as u64);
     }
+    for l in &snapshot.listeners {
+        l.events.iter().for_each(|(event, n)| line(format!("listener.{}.{event}", l.address.replace(':', "_")), *n));
+    }
     for m in &snapshot.mirrors {
         line(format!("mirror.{}.eligible", m.policy), m.eligible);
         line(format!("mirror.{}.completed", m.policy), m.completed);
@@ -174,7 +177,7 @@ fn config_dump(shared: &Shared) -> Value {
     let clusters: Vec<_> = config
         .clusters
         .iter()
-        .map(|c| json!({"name": c.name, "lb_policy": format!("{:?}", c.lb), "http2": c.http2, "connect_timeout_ms": c.connect_timeout.as_millis() as u64}))
+        .map(|c| json!({"name": c.name, "lb_policy": format!("{:?}", c.lb), "protocol": format!("{:?}", c.protocol), "connect_timeout_ms": c.connect_timeout.as_millis() as u64}))
         .collect();
     let listeners: Vec<_> = config
         .listeners

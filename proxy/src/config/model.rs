@@ -10,6 +10,7 @@ mod logs;
 mod manager;
 mod retry;
 mod route;
+pub mod tls;
 
 pub use cluster::*;
 pub use domains::*;
@@ -35,6 +36,8 @@ pub struct Config {
     pub listeners: Vec<Arc<Listener>>,
     /// HTTP connection managers of all filter chains, which refer to them by index.
     pub managers: Vec<Arc<HttpManager>>,
+    /// TLS settings of all filter chains, which refer to them by index.
+    pub downstream_tls: Vec<Arc<tls::DownstreamTls>>,
     /// Clusters, names unique; routes and mirrors refer to them by index.
     pub clusters: Vec<Arc<Cluster>>,
 }

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod action;
+mod chains;
 mod cluster;
 mod clusters;
 pub mod eds;
@@ -26,6 +27,7 @@ mod retry;
 mod rewrites;
 mod routes;
 mod runtime;
+mod tls;
 mod weighted;
 
 use std::collections::HashSet;
@@ -90,12 +92,12 @@ pub fn config(root: &Value<'_>, service_cluster: Option<&str>) -> Option<Config>
     let own_mirrors: Vec<Vec<Arc<MirrorPolicy>>> =
         if whole { clusters.iter().map(|c| c.mirrors.clone()).collect() } else { vec![Vec::new(); names.len()] };
     let scope = routes::Scope { names: &names, own_mirrors: &own_mirrors, service_cluster: &service_cluster };
-    let mut managers = Vec::new();
+    let mut parts = chains::Parts::default();
     let listeners: Vec<Arc<Listener>> =
-        listener_values.iter().filter_map(|v| listener::listener(v, &scope, &mut managers)).map(Arc::new).collect();
+        listener_values.iter().filter_map(|v| listener::listener(v, &scope, &mut parts)).map(Arc::new).collect();
     unique_listeners(&listener_values, &listeners);
-    let clusters = mark_mirror_only(clusters, &managers);
-    Some(Config { admin, runtime, listeners, managers, clusters })
+    let clusters = mark_mirror_only(clusters, &parts.managers);
+    Some(Config { admin, runtime, listeners, managers: parts.managers, downstream_tls: parts.tls, clusters })
 }
 
 fn admin(value: &Value<'_>) -> Option<SocketAddr> {

@@ -13,4 +13,15 @@ pub struct Client {
     pub tls: bool,
     /// The server name that the client asked for in its handshake (SNI).
     pub server_name: Option<String>,
+    /// Version of TLS, as `TLSv1.3`.
+    pub tls_version: Option<&'static str>,
+    /// The client's certificate in DER; verified, if the listener verifies.
+    pub certificate: Option<Vec<u8>>,
+}
+
+impl Client {
+    /// A client of whom only addresses are known.
+    pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
+        Self { remote, local, tls: false, server_name: None, tls_version: None, certificate: None }
+    }
 }

@@ -1,6 +1,7 @@
 //! A connection's byte stream, with TLS or without; the same type on both sides of the proxy, so that hyper is compiled once for both.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,6 +14,15 @@ pub enum Stream {
     Plain(TcpStream),
     /// Inside TLS.
     Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Plain(stream) => stream.as_raw_fd(),
+            Self::Tls(stream) => stream.as_raw_fd(),
+        }
+    }
 }
 
 impl AsyncRead for Stream {

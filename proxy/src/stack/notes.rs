@@ -86,7 +86,7 @@ impl Notes {
             Ok(answer) => {
                 record.upstream = answer.body().address();
                 record.first_byte = Some(Duration::from_micros(answer.body().first_byte_us));
-                record.upstream_protocol = Some(if upstream.cluster.http2 { Version::HTTP_2 } else { Version::HTTP_11 });
+                record.upstream_protocol = Some(if answer.version() == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 });
                 record.details = "via_upstream".into();
                 log.record.response(answer.status().as_u16(), answer.headers(), &log.wanted);
             }

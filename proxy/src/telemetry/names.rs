@@ -97,3 +97,47 @@ pub const CLUSTER_FAILURES: [(&str, &str, &str); 5] = [
     ("no_healthy_upstream", "envoy_cluster_upstream_cx_none_healthy", "Requests that found no endpoint"),
     ("connect", "envoy_cluster_upstream_cx_connect_fail", "Requests for which no connection could be made"),
 ];
+
+/// Times that certificates were read anew. Label `outcome` (`renewed`, `refused`).
+pub const CERTIFICATES: &str = "foreshadow_certificates_read_total";
+
+/// Counters of handshakes: the event, the metric of listeners (label `envoy_listener_address`), that of clusters (label `envoy_cluster_name`), the help.
+pub const TLS_EVENTS: [(&str, &str, &str, &str); 8] = [
+    ("ssl.handshake", "envoy_listener_ssl_handshake", "envoy_cluster_ssl_handshake", "TLS handshakes"),
+    ("ssl.session_reused", "envoy_listener_ssl_session_reused", "envoy_cluster_ssl_session_reused", "TLS sessions taken up again"),
+    (
+        "ssl.no_certificate",
+        "envoy_listener_ssl_no_certificate",
+        "envoy_cluster_ssl_no_certificate",
+        "Handshakes without the peer's certificate",
+    ),
+    ("ssl.connection_error", "envoy_listener_ssl_connection_error", "envoy_cluster_ssl_connection_error", "Handshakes that failed"),
+    (
+        "ssl.fail_verify_no_cert",
+        "envoy_listener_ssl_fail_verify_no_cert",
+        "envoy_cluster_ssl_fail_verify_no_cert",
+        "Peers without a certificate",
+    ),
+    ("ssl.fail_verify_error", "envoy_listener_ssl_fail_verify_error", "envoy_cluster_ssl_fail_verify_error", "Certificates not trusted"),
+    ("ssl.fail_verify_san", "envoy_listener_ssl_fail_verify_san", "envoy_cluster_ssl_fail_verify_san", "Certificates for other names"),
+    (
+        "ssl.fail_verify_cert_hash",
+        "envoy_listener_ssl_fail_verify_cert_hash",
+        "envoy_cluster_ssl_fail_verify_cert_hash",
+        "Certificates not pinned",
+    ),
+];
+
+/// Counters of what handshakes settled: how the event begins, the metrics of listeners and of clusters, the label, the help.
+pub const TLS_KINDS: [(&str, &str, &str, &str, &str); 3] = [
+    ("ssl.versions.", "envoy_listener_ssl_versions", "envoy_cluster_ssl_versions", "envoy_ssl_version", "Handshakes by version"),
+    ("ssl.ciphers.", "envoy_listener_ssl_ciphers", "envoy_cluster_ssl_ciphers", "envoy_ssl_cipher", "Handshakes by cipher suite"),
+    ("ssl.curves.", "envoy_listener_ssl_curves", "envoy_cluster_ssl_curves", "envoy_ssl_curve", "Handshakes by key exchange group"),
+];
+
+/// Other counters of a listener: the event, the metric, its help. Label `envoy_listener_address`.
+pub const LISTENER_EVENTS: [(&str, &str, &str); 3] = [
+    ("no_filter_chain_match", "envoy_listener_no_filter_chain_match", "Connections that no filter chain matched"),
+    ("downstream_pre_cx_timeout", "envoy_listener_downstream_pre_cx_timeout", "Connections that said nothing in time"),
+    ("downstream_cx_overflow", "envoy_listener_downstream_cx_overflow", "Connections refused: too many at once"),
+];

@@ -4,6 +4,7 @@ use super::names;
 use foreshadow_snapshot::{LatencyHistogram, Snapshot};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder as _, TextEncoder};
+use std::collections::BTreeMap;
 
 /// Upper bounds of latency buckets in milliseconds: Envoy's default set.
 const BOUNDS_MS: [f64; 19] = [0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5, 6e5, 1.8e6, 3.6e6];
@@ -90,6 +91,7 @@ pub fn text(snapshot: &Snapshot, live: bool, reloads: (u64, u64)) -> String {
     clusters(&mut all, snapshot);
     routes(&mut all, snapshot);
     mirrors(&mut all, snapshot);
+    listeners(&mut all, snapshot);
     let down = &snapshot.downstream;
     all.counter(names::DOWNSTREAM_RQ_TOTAL, "Requests received", vec![], down.requests);
     for (class, n) in CLASSES.iter().zip(down.responses) {
@@ -134,6 +136,7 @@ fn clusters(all: &mut Families, snapshot: &Snapshot) {
         for (name, help, n) in counted.chain(failed) {
             all.counter(name, help, labels(), n.copied().unwrap_or_default());
         }
+        handshakes(all, &c.events, ("envoy_cluster_name", &c.name), false);
         all.histogram(names::UPSTREAM_RQ_TIME, "Milliseconds to the end of the answer", labels(), &c.total_us);
         all.histogram(names::FIRST_BYTE_TIME, "Milliseconds to the first byte of the answer", labels(), &c.first_byte_us);
         all.histogram(names::UPSTREAM_CX_CONNECT_MS, "Milliseconds to connect", labels(), &c.connect_us);
@@ -156,6 +159,38 @@ fn routes(all: &mut Families, snapshot: &Snapshot) {
         all.counter(names::ROUTE_FAILURES, "Requests that ended without a whole answer", labels(), r.failures);
         all.histogram(names::ROUTE_RQ_TIME, "Milliseconds to the end of the answer", labels(), &r.total_us);
         all.histogram(names::ROUTE_FIRST_BYTE_TIME, "Milliseconds to the first byte of the answer", labels(), &r.first_byte_us);
+    }
+}
+
+fn listeners(all: &mut Families, snapshot: &Snapshot) {
+    for l in &snapshot.listeners {
+        // Envoy writes addresses so that they can be part of a name.
+        let address = l.address.replace(':', "_");
+        let label = ("envoy_listener_address", address.as_str());
+        for (event, name, help) in names::LISTENER_EVENTS {
+            all.counter(name, help, vec![label], l.events.get(event).copied().unwrap_or_default());
+        }
+        handshakes(all, &l.events, label, true);
+    }
+    for (outcome, n) in [("renewed", snapshot.certificates_renewed), ("refused", snapshot.certificates_refused)] {
+        all.counter(names::CERTIFICATES, "Times that changed certificates were read", vec![("outcome", outcome)], n);
+    }
+}
+
+/// What is counted of TLS, when there is any.
+fn handshakes<'a>(all: &mut Families, events: &'a BTreeMap<String, u64>, owner: (&'static str, &'a str), listener: bool) {
+    if !events.keys().any(|event| event.starts_with("ssl.")) {
+        return;
+    }
+    for (event, of_listener, of_cluster, help) in names::TLS_EVENTS {
+        let name = if listener { of_listener } else { of_cluster };
+        all.counter(name, help, vec![owner], events.get(event).copied().unwrap_or_default());
+    }
+    for (prefix, of_listener, of_cluster, label, help) in names::TLS_KINDS {
+        let name = if listener { of_listener } else { of_cluster };
+        for (kind, n) in events.iter().filter_map(|(event, n)| Some((event.strip_prefix(prefix)?, *n))) {
+            all.counter(name, help, vec![(label, kind), owner], n);
+        }
     }
 }
 

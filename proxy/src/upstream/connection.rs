@@ -1,4 +1,4 @@
-//! Connections to an endpoint, and how they are made.
+//! HTTP connections to an endpoint.
 //!
 //! HTTP/1.1: `SendRequest` and `Connection` stay together and are polled by the request's own future, then by its answer's body: no task, no wake-up
 //! between tasks. HTTP/2: one connection per endpoint and worker, driven by a local task.
@@ -7,7 +7,7 @@ use super::request::{Parcel, RequestBody};
 use super::rtt;
 use crate::error::ProxyError;
 use crate::executor::LocalExecutor;
-use crate::stats::ClusterStats;
+use crate::listener::stream::Stream;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
@@ -15,14 +15,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 
 /// Receive windows of HTTP/2 streams and connections: large enough for bodies at full speed over a millisecond or two.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -31,7 +28,7 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// An HTTP/1.1 connection with its driver.
 pub struct H1 {
     send: http1::SendRequest<RequestBody>,
-    driver: Pin<Box<http1::Connection<TokioIo<TcpStream>, RequestBody>>>,
+    driver: Pin<Box<http1::Connection<TokioIo<Stream>, RequestBody>>>,
     bell: Arc<Bell>,
     /// Rings the bell.
     waker: Waker,
@@ -141,14 +138,13 @@ pub fn put_back(mut error: TrySendError<Request<RequestBody>>, parcel: &mut Parc
     ProxyError::reset(error.error())
 }
 
-/// Makes an HTTP/1.1 connection within `patience`.
+/// Begins HTTP/1.1 on a connection.
 ///
 /// # Errors
-/// When it cannot be established.
-pub async fn connect_h1(address: SocketAddr, patience: Duration, stats: &ClusterStats) -> Result<H1, ProxyError> {
-    let io = connect(address, patience, stats).await?;
-    let socket = io.inner().as_raw_fd();
-    let (send, driver) = http1::Builder::new().handshake(io).await.map_err(|e| ProxyError::reset(&e))?;
+/// When it breaks at once.
+pub async fn begin_h1(stream: Stream) -> Result<H1, ProxyError> {
+    let socket = stream.as_raw_fd();
+    let (send, driver) = http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(|e| ProxyError::reset(&e))?;
     let bell = Arc::<Bell>::default();
     let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, socket };
     // A new connection wants one poll before it takes a request.
@@ -160,16 +156,15 @@ pub async fn connect_h1(address: SocketAddr, patience: Duration, stats: &Cluster
     Ok(fresh)
 }
 
-/// Makes an HTTP/2 connection within `patience`.
+/// Begins HTTP/2 on a connection.
 ///
 /// # Errors
-/// When it cannot be established.
-pub async fn connect_h2(address: SocketAddr, patience: Duration, stats: &ClusterStats) -> Result<H2, ProxyError> {
-    let io = connect(address, patience, stats).await?;
+/// When it breaks at once.
+pub async fn begin_h2(stream: Stream) -> Result<H2, ProxyError> {
     let (send, driver) = http2::Builder::new(LocalExecutor)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .handshake(io)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|e| ProxyError::reset(&e))?;
     tokio::task::spawn_local(async move {
@@ -177,24 +172,4 @@ pub async fn connect_h2(address: SocketAddr, patience: Duration, stats: &Cluster
         let _ = driver.await;
     });
     Ok(send)
-}
-
-async fn connect(address: SocketAddr, patience: Duration, stats: &ClusterStats) -> Result<TokioIo<TcpStream>, ProxyError> {
-    let begun = Instant::now();
-    let stream = match tokio::time::timeout(patience, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(ProxyError::Connect(why(&error))),
-        Err(_) => return Err(ProxyError::Connect("connection timeout")),
-    };
-    // Small requests are not to wait for an acknowledgement.
-    let _ = stream.set_nodelay(true);
-    stats.connect.borrow_mut().record_us(begun.elapsed().as_micros() as u64);
-    Ok(TokioIo::new(stream))
-}
-
-fn why(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::AddrNotAvailable => "local connection failure, transport failure reason: no local port is free",
-        _ => "remote connection failure",
-    }
 }

@@ -1,15 +1,22 @@
 //! One endpoint of a cluster, with the connections that one worker keeps to it.
 
-use super::connection::{H1, H2, connect_h2};
+use super::connect::Connector;
+use super::connection::{H1, H2, begin_h1, begin_h2};
 use crate::error::ProxyError;
-use crate::stats::ClusterStats;
 use http::HeaderValue;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Idle connections kept per endpoint and worker.
 const MAX_IDLE: usize = 256;
+
+/// A connection to send on.
+pub enum Live {
+    /// One of its own.
+    H1(Box<H1>),
+    /// A share of one.
+    H2(H2),
+}
 
 /// Connections and load of an endpoint.
 #[derive(Debug)]
@@ -24,6 +31,8 @@ pub struct EndpointState {
     pub active: Cell<u32>,
     idle: RefCell<Vec<H1>>,
     h2: RefCell<Option<H2>>,
+    /// Which protocol it spoke the last time, once it is known.
+    http2: Cell<Option<bool>>,
     /// Held while the shared HTTP/2 connection is being made, so that a burst makes one.
     making: tokio::sync::Mutex<()>,
 }
@@ -33,7 +42,16 @@ impl EndpointState {
     pub fn new(address: SocketAddr, hostname: &str) -> Self {
         let making = tokio::sync::Mutex::const_new(());
         let hostname = HeaderValue::from_str(hostname).ok().filter(|h| !h.is_empty());
-        Self { address, hostname, weight: Cell::new(1), active: Cell::new(0), idle: RefCell::default(), h2: RefCell::default(), making }
+        Self {
+            address,
+            hostname,
+            weight: Cell::new(1),
+            active: Cell::new(0),
+            idle: RefCell::default(),
+            h2: RefCell::default(),
+            http2: Cell::new(None),
+            making,
+        }
     }
 
     /// Takes an idle connection that still lives, the one used last first: the others may grow old. Nobody polls idle connections, so each
@@ -59,17 +77,41 @@ impl EndpointState {
     ///
     /// # Errors
     /// When it cannot be established.
-    pub async fn h2(&self, patience: Duration, stats: &ClusterStats) -> Result<H2, ProxyError> {
+    pub async fn h2(&self, connector: &Connector) -> Result<H2, ProxyError> {
+        match self.live(connector).await? {
+            Live::H2(handle) => Ok(handle),
+            // Another protocol than the last time: the next request goes by it.
+            Live::H1(_) => Err(ProxyError::Connect("the endpoint speaks HTTP/1.1 now")),
+        }
+    }
+
+    /// A connection of whichever protocol the endpoint speaks: HTTP/2's is shared, HTTP/1.1's is new.
+    ///
+    /// # Errors
+    /// When it cannot be established.
+    pub async fn live(&self, connector: &Connector) -> Result<Live, ProxyError> {
         if let Some(kept) = self.live_h2() {
-            return Ok(kept);
+            return Ok(Live::H2(kept));
         }
-        let _making = self.making.lock().await;
+        // Once it is known that nothing can be shared, nobody waits for another's connection.
+        let making = if self.http2.get() == Some(false) { None } else { Some(self.making.lock().await) };
         if let Some(made) = self.live_h2() {
-            return Ok(made);
+            return Ok(Live::H2(made));
         }
-        let fresh = connect_h2(self.address, patience, stats).await?;
+        let opened = connector.open(self.address).await?;
+        self.http2.set(Some(opened.http2));
+        if !opened.http2 {
+            drop(making);
+            return Ok(Live::H1(Box::new(begin_h1(opened.stream).await?)));
+        }
+        let fresh = begin_h2(opened.stream).await?;
         self.h2.replace(Some(fresh.clone()));
-        Ok(fresh)
+        Ok(Live::H2(fresh))
+    }
+
+    /// Whether it spoke HTTP/2 the last time.
+    pub fn speaks_http2(&self) -> bool {
+        self.http2.get() == Some(true)
     }
 
     /// Forgets the shared HTTP/2 connection: it takes no more requests.

@@ -3,12 +3,12 @@
 //! A kept connection may close in the very moment it is used. A request that was not touched goes again on a new connection; so does, once, one
 //! without a body whose method may be repeated (RFC 9110, section 9.2.2).
 
-use super::connection::{H1, connect_h1, put_back};
-use super::endpoint::EndpointState;
+use super::connect::Connector;
+use super::connection::{H1, begin_h1, put_back};
+use super::endpoint::{EndpointState, Live};
 use super::request::{Parcel, RequestBody};
-use crate::config::model::Cluster;
+use crate::config::model::Protocol;
 use crate::error::ProxyError;
-use crate::stats::ClusterStats;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use std::rc::Rc;
@@ -26,14 +26,11 @@ pub struct Answer {
 ///
 /// # Errors
 /// When there is no connection or it breaks. The request is still in its place if it may go elsewhere.
-pub async fn send(
-    endpoint: &Rc<EndpointState>,
-    cluster: &Cluster,
-    stats: &ClusterStats,
-    parcel: &mut Parcel,
-) -> Result<Answer, ProxyError> {
-    if cluster.http2 {
-        return Box::pin(send_h2(endpoint, cluster, stats, parcel)).await;
+pub async fn send(endpoint: &Rc<EndpointState>, connector: &Connector, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
+    match connector.cluster.protocol {
+        Protocol::Http1 => {}
+        Protocol::Auto if !endpoint.speaks_http2() => {}
+        _ => return Box::pin(send_h2(endpoint, connector, parcel)).await,
     }
     if let Some(mut kept) = endpoint.take_idle() {
         let mut spare = parcel.as_ref().and_then(spare);
@@ -46,11 +43,18 @@ pub async fn send(
         }
     }
     // Rare, and large: not to be part of every request's future.
-    Box::pin(send_fresh(endpoint, cluster, stats, parcel)).await
+    Box::pin(send_fresh(endpoint, connector, parcel)).await
 }
 
-async fn send_fresh(endpoint: &EndpointState, cluster: &Cluster, stats: &ClusterStats, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
-    let mut fresh = connect_h1(endpoint.address, cluster.connect_timeout, stats).await?;
+async fn send_fresh(endpoint: &EndpointState, connector: &Connector, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
+    let mut fresh = if connector.cluster.protocol == Protocol::Auto {
+        match endpoint.live(connector).await? {
+            Live::H1(fresh) => *fresh,
+            Live::H2(_) => return send_h2(endpoint, connector, parcel).await,
+        }
+    } else {
+        begin_h1(connector.open(endpoint.address).await?.stream).await?
+    };
     let response = fresh.send(parcel).await?;
     Ok(Answer { response, connection: Some(fresh) })
 }
@@ -69,12 +73,12 @@ fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     Some(spare)
 }
 
-async fn send_h2(endpoint: &EndpointState, cluster: &Cluster, stats: &ClusterStats, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
+async fn send_h2(endpoint: &EndpointState, connector: &Connector, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
     if let Some(request) = parcel {
         set_authority(request);
     }
     for _ in 0..2 {
-        let mut handle = endpoint.h2(cluster.connect_timeout, stats).await?;
+        let mut handle = endpoint.h2(connector).await?;
         if handle.ready().await.is_err() {
             endpoint.drop_h2();
             continue;
@@ -98,7 +102,8 @@ fn set_authority(request: &mut Request<RequestBody>) {
     if let Some(host) = request.headers_mut().remove(http::header::HOST) {
         let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
         let authority = host.to_str().unwrap_or_default();
-        if let Ok(uri) = http::Uri::builder().scheme("http").authority(authority).path_and_query(path).build() {
+        let scheme = request.headers().get("x-forwarded-proto").filter(|p| *p == "https").map_or("http", |_| "https");
+        if let Ok(uri) = http::Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build() {
             *request.uri_mut() = uri;
         }
     }

@@ -1,10 +1,10 @@
 //! Accepts connections of one listener and gives each a task of its own (see [`super::serve`]).
 
-use super::connections::Connections;
+use super::connections::{Connection, Connections};
+use super::greet::greet;
 use super::serve::Serving;
 use crate::listener::client::Client;
 use crate::listener::original;
-use crate::listener::stream::Stream;
 use crate::state::State;
 use crate::stats::WorkerStats;
 use std::cell::RefCell;
@@ -60,7 +60,7 @@ impl Accepting {
 
     fn begin(&self, stream: TcpStream, peer: SocketAddr) {
         let Some(state) = self.state.borrow().clone() else { return };
-        let Some(accepted_by) = state.config.listeners.iter().find(|l| *l.name == *self.name) else { return };
+        let Some(accepted_by) = state.config.listeners.iter().position(|l| *l.name == *self.name) else { return };
         if self.connections.len() >= MAX_CONNECTIONS {
             self.stats.downstream.refused.add("connections");
             return;
@@ -69,29 +69,44 @@ impl Accepting {
         let Ok(local) = stream.local_addr() else { return };
         // Small answers are not to wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        let wanted = if accepted_by.original_dst { original::destination(&stream) } else { None };
-        let handed_to = wanted.filter(|_| accepted_by.hand_over).and_then(|to| original::listener_for(&state.config, to));
-        let listener = handed_to.map_or(accepted_by, |index| &state.config.listeners[index]);
-        let name = if handed_to.is_some() { listener.name.as_str().into() } else { self.name.clone() };
-        let Some(chain) = listener.chains.first() else { return };
-        let manager = &state.config.managers[chain.manager];
-        let (connection, registered) = self.connections.register(name, manager);
-        let serving = Serving {
-            state: self.state.clone(),
-            stats: self.stats.clone(),
-            connections: self.connections.clone(),
-            connection,
-            client: Rc::new(Client { remote: peer, local: wanted.unwrap_or(local), tls: false, server_name: None }),
-            wanted,
-        };
-        let manager = manager.clone();
+        let settings = &state.config.listeners[accepted_by];
+        let wanted = if settings.original_dst { original::destination(&stream) } else { None };
+        let handed_to = wanted.filter(|_| settings.hand_over).and_then(|to| original::listener_for(&state.config, to));
+        let listener = handed_to.unwrap_or(accepted_by);
+        let name = if listener == accepted_by { self.name.clone() } else { state.config.listeners[listener].name.as_str().into() };
+        let (connection, registered) = self.connections.register(name);
+        let client = Client::new(peer, wanted.unwrap_or(local));
+        let it = self.clone();
         spawn_local(async move {
-            let stats = serving.stats.clone();
+            let stats = it.stats.clone();
             stats.downstream.connections.add(1);
             stats.downstream.connections_total.add(1);
-            serving.run(Stream::Plain(stream), &manager).await;
+            it.serve(state, listener, stream, client, connection, wanted).await;
             stats.downstream.connections.sub(1);
             drop(registered);
         });
+    }
+
+    async fn serve(
+        self,
+        now: Rc<State>,
+        listener: usize,
+        stream: TcpStream,
+        mut client: Client,
+        connection: Rc<Connection>,
+        wanted: Option<SocketAddr>,
+    ) {
+        let listener = &now.config.listeners[listener];
+        let numbers = self.stats.listener(&listener.name);
+        // Rare, and large: not to be part of every connection's future.
+        let greeted = Box::pin(greet(&now, listener, stream, &mut client, &numbers)).await;
+        let Some((stream, chain)) = greeted else { return };
+        let manager = now.config.managers[chain.manager].clone();
+        connection.settle(chain, &manager);
+        // The next configuration is not to wait for this connection's end.
+        drop(now);
+        let Self { state, stats, connections, .. } = self;
+        let serving = Serving { state, stats, connections, connection, client: Rc::new(client), wanted };
+        serving.run(stream, &manager).await;
     }
 }

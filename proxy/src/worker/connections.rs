@@ -3,7 +3,8 @@
 //! Connections keep their own small account; a sweep every [`SWEEP`] looks through all of them, so that no request arms a timer for its connection.
 //! Called by the accept loops and the worker's shell. Promises: a connection told to finish answers what it has taken on.
 
-use crate::config::model::HttpManager;
+use super::place::Place;
+use crate::config::model::{FilterChain, HttpManager};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,10 +28,10 @@ pub enum Order {
 /// One client connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// Name of the listener it came by.
-    pub listener: Rc<str>,
-    idle: Option<Duration>,
-    head: Option<Duration>,
+    /// What serves it.
+    pub place: Place,
+    idle: Cell<Option<Duration>>,
+    head: Cell<Option<Duration>>,
     active: Cell<u32>,
     served: Cell<u64>,
     /// Bytes came that no request has accounted for yet: part of a head.
@@ -63,6 +64,14 @@ pub struct Registered {
 }
 
 impl Connection {
+    /// It is known what serves it.
+    pub fn settle(&self, chain: &FilterChain, manager: &HttpManager) {
+        self.place.settle(chain);
+        self.idle.set(manager.idle_timeout);
+        self.head.set(manager.request_headers_timeout);
+        self.quiet_since.set(Instant::now());
+    }
+
     /// A request begins; `multiplexed` says that it came over HTTP/2.
     pub fn begin(self: &Rc<Self>, multiplexed: bool) -> Busy {
         self.heard.set(false);
@@ -102,7 +111,7 @@ impl Connection {
             self.heard_since.set(None);
             return;
         }
-        if self.idle.is_some_and(|limit| now - self.quiet_since.get() >= limit) {
+        if self.idle.get().is_some_and(|limit| now - self.quiet_since.get() >= limit) {
             self.tell(Order::Finish);
         }
         if !self.heard.get() || self.multiplexed.get() {
@@ -111,7 +120,7 @@ impl Connection {
         }
         let since = self.heard_since.get().unwrap_or(now);
         self.heard_since.set(Some(since));
-        if self.head.is_some_and(|limit| now - since >= limit) {
+        if self.head.get().is_some_and(|limit| now - since >= limit) {
             self.tell(Order::Cut);
         }
     }
@@ -126,11 +135,11 @@ impl Drop for Busy {
 
 impl Connections {
     /// A new connection.
-    pub fn register(self: &Rc<Self>, listener: Rc<str>, manager: &HttpManager) -> (Rc<Connection>, Registered) {
+    pub fn register(self: &Rc<Self>, listener: Rc<str>) -> (Rc<Connection>, Registered) {
         let connection = Rc::new(Connection {
-            listener,
-            idle: manager.idle_timeout,
-            head: manager.request_headers_timeout,
+            place: Place::new(listener),
+            idle: Cell::new(None),
+            head: Cell::new(None),
             active: Cell::new(0),
             served: Cell::new(0),
             heard: Cell::new(false),

@@ -49,8 +49,7 @@ impl Serving {
     /// The state now, and the connection manager of this connection in it.
     fn current(&self) -> Option<(Rc<State>, ManagerId)> {
         let state = self.state.borrow().clone()?;
-        let listener = state.config.listeners.iter().find(|l| *l.name == *self.connection.listener)?;
-        let manager = listener.chains.first()?.manager;
+        let manager = self.connection.place.manager(state.serial, &state.config)?;
         Some((state, manager))
     }
 

@@ -71,6 +71,20 @@ impl Backend {
         .await
     }
 
+    /// An application behind TLS.
+    pub async fn start_tls(name: &'static str, config: Arc<rustls::ServerConfig>) -> Self {
+        let acceptor = tokio_rustls::TlsAcceptor::from(config);
+        Self::accept(name, "127.0.0.1:0".parse().unwrap(), move |stream, shared| {
+            let acceptor = acceptor.clone();
+            async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let service = service_fn(|request| answer(shared.clone(), request));
+                let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            }
+        })
+        .await
+    }
+
     /// Accepts and never reads.
     pub async fn stuck() -> Self {
         Self::accept("stuck", "127.0.0.1:0".parse().unwrap(), |stream, _| async move {

@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// No answer takes longer in these tests.
@@ -65,15 +66,24 @@ impl Client {
     }
 
     pub async fn try_h1(address: SocketAddr) -> std::io::Result<Self> {
-        let io = TokioIo::new(TcpStream::connect(address).await?);
-        let (send, driver) = http1::handshake(io).await.map_err(std::io::Error::other)?;
+        let stream = TcpStream::connect(address).await?;
+        Ok(Self::h1_on(stream).await)
+    }
+
+    /// HTTP/1.1 on a connection that stands.
+    pub async fn h1_on(stream: impl AsyncRead + AsyncWrite + Unpin + std::marker::Send + 'static) -> Self {
+        let (send, driver) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(driver);
-        Ok(Self { send: Send::H1(send), host: "app.test".into() })
+        Self { send: Send::H1(send), host: "app.test".into() }
     }
 
     pub async fn h2(address: SocketAddr) -> Self {
-        let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
-        let (send, driver) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        Self::h2_on(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// HTTP/2 on a connection that stands.
+    pub async fn h2_on(stream: impl AsyncRead + AsyncWrite + Unpin + std::marker::Send + 'static) -> Self {
+        let (send, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(driver);
         Self { send: Send::H2(send), host: "app.test".into() }
     }

@@ -1,6 +1,7 @@
 //! Clusters as they can be served. Part of [`super`], which re-exports it.
 
 use super::MirrorPolicy;
+use super::tls::UpstreamTls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,10 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// Balancing.
     pub lb: LbPolicy,
-    /// HTTP/2 with prior knowledge to upstream.
-    pub http2: bool,
+    /// What is spoken to its endpoints.
+    pub protocol: Protocol,
+    /// TLS to its endpoints, if any.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// Circuit breaker thresholds (default priority).
     pub breaker: Breaker,
     /// Only ever the target of mirror policies.
@@ -25,6 +28,18 @@ pub struct Cluster {
     /// The cluster's own mirror policies: when there are any, they are in force instead of [`Forward::mirrors`] for requests that
     /// go to this cluster. (For routes to one cluster, `Forward::mirrors` holds them already.)
     pub mirrors: Vec<Arc<MirrorPolicy>>,
+}
+
+/// What is spoken to endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, known beforehand.
+    Http2,
+    /// Whichever the TLS handshake settles.
+    Auto,
 }
 
 /// Where endpoints come from.

@@ -1,25 +1,26 @@
 //! Clusters: discovery, balancing, protocol, thresholds, and the mirror policies that stand at a cluster.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::clusters::Names;
-use super::{eds, endpoint, mirror, original, protocol};
+use super::{eds, endpoint, mirror, original, protocol, tls};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{Breaker, Cluster, Discovery, LbPolicy, RetryLimit};
+use crate::config::model::{Breaker, Cluster, Discovery, LbPolicy, Protocol, RetryLimit};
 use crate::config::raw::{self, parse};
 
 const CLUSTER: Schema = Schema {
     name: "envoy.config.cluster.v3.Cluster",
     fields: "name type eds_cluster_config connect_timeout lb_policy load_assignment circuit_breakers typed_extension_protocol_options \
-        http2_protocol_options dns_refresh_rate metadata cleanup_interval original_dst_lb_config",
+        http2_protocol_options dns_refresh_rate metadata cleanup_interval original_dst_lb_config transport_socket",
     unsupported: "transport_socket_matches transport_socket_matcher alt_stat_name cluster_type per_connection_buffer_limit_bytes \
         per_connection_buffer_high_watermark_timeout health_checks max_requests_per_connection upstream_http_protocol_options \
         common_http_protocol_options http_protocol_options dns_jitter dns_failure_refresh_rate respect_dns_ttl \
         dns_lookup_family dns_resolvers use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config wait_for_warm_on_init \
         outlier_detection upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config \
-        least_request_lb_config round_robin_lb_config common_lb_config transport_socket protocol_selection upstream_connection_options \
+        least_request_lb_config round_robin_lb_config common_lb_config protocol_selection upstream_connection_options \
         close_connections_on_host_health_failure ignore_health_on_host_removal filters load_balancing_policy lrs_server \
         lrs_report_endpoint_metrics track_timeout_budgets upstream_config track_cluster_stats preconnect_policy \
         connection_pool_per_downstream_connection",
@@ -75,12 +76,19 @@ pub fn cluster(value: &Value<'_>, names: &Names) -> Option<Cluster> {
     let settings = fields.get("metadata").and_then(|v| mirror::settings(&v, names));
     let mirrors = mirror::Level::default().below(drafts, settings).ready;
     let discovery = discovery(&fields, name.as_deref().unwrap_or_default());
+    let protocol = if old_http2.is_some() { Protocol::Http2 } else { options.protocol };
+    let tls = fields.get("transport_socket").map_or(Some(None), |v| tls::upstream(&v, protocol));
+    if let (Some(value), Some(None)) = (&options.auto, &tls) {
+        value
+            .problem("auto_config wants TLS, whose handshake settles the protocol", "expected transport_socket with an UpstreamTlsContext");
+    }
     Some(Cluster {
         name: name?,
         discovery: discovery?,
         connect_timeout,
         lb,
-        http2: options.http2 || old_http2.is_some(),
+        protocol,
+        tls: tls?.map(Arc::new),
         breaker,
         mirror_only: false,
         mirrors,

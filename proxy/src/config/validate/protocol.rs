@@ -2,14 +2,15 @@
 
 use crate::config::decode::Value;
 use crate::config::decode::message::Schema;
+use crate::config::model::Protocol;
 
 /// Key and type of the extension.
 const TYPE: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 const OPTIONS: Schema = Schema {
     name: TYPE,
-    fields: "explicit_http_config request_mirror_policies",
-    unsupported: "common_http_protocol_options upstream_http_protocol_options use_downstream_protocol_config auto_config http_filters \
+    fields: "explicit_http_config auto_config request_mirror_policies",
+    unsupported: "common_http_protocol_options upstream_http_protocol_options use_downstream_protocol_config http_filters \
         header_validation_config outlier_detection hash_policy retry_policy",
 };
 
@@ -17,6 +18,12 @@ const EXPLICIT: Schema = Schema {
     name: "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
     fields: "http_protocol_options http2_protocol_options",
     unsupported: "http3_protocol_options",
+};
+
+const AUTO: Schema = Schema {
+    name: "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig",
+    fields: "http_protocol_options http2_protocol_options",
+    unsupported: "http3_protocol_options alternate_protocols_cache_options",
 };
 
 const HTTP1: Schema = Schema {
@@ -39,8 +46,10 @@ const HTTP2: Schema = Schema {
 /// What a cluster's options say.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// HTTP/2 with prior knowledge.
-    pub http2: bool,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// `auto_config`, when there: it wants TLS.
+    pub auto: Option<Value<'a>>,
     /// `request_mirror_policies`, when there.
     pub mirrors: Option<Value<'a>>,
 }
@@ -55,18 +64,34 @@ pub fn options<'a>(value: &Value<'a>) -> Options<'a> {
         }
         let Some(fields) = extension.any_of(&OPTIONS) else { continue };
         options.mirrors = fields.get("request_mirror_policies");
-        options.http2 = fields.need("explicit_http_config").and_then(|v| explicit(&v)).unwrap_or(false);
+        options.protocol = match fields.need_one_of(&["explicit_http_config", "auto_config"]) {
+            Some(("auto_config", v)) => {
+                auto(&v);
+                options.auto = Some(v);
+                Protocol::Auto
+            }
+            Some((_, v)) => explicit(&v).unwrap_or_default(),
+            None => Protocol::Http1,
+        };
     }
     options
 }
 
-fn explicit(value: &Value<'_>) -> Option<bool> {
+fn auto(value: &Value<'_>) {
+    let Some(fields) = value.message(&AUTO) else { return };
+    fields.get("http_protocol_options").map(|v| v.message(&HTTP1));
+    if let Some(options) = fields.get("http2_protocol_options") {
+        http2(&options);
+    }
+}
+
+fn explicit(value: &Value<'_>) -> Option<Protocol> {
     let fields = value.message(&EXPLICIT)?;
     match fields.need_one_of(&["http_protocol_options", "http2_protocol_options"])? {
-        ("http_protocol_options", options) => options.message(&HTTP1).map(|_| false),
+        ("http_protocol_options", options) => options.message(&HTTP1).map(|_| Protocol::Http1),
         (_, options) => {
             http2(&options);
-            Some(true)
+            Some(Protocol::Http2)
         }
     }
 }

@@ -1,0 +1,258 @@
+//! TLS on both sides: protocols by ALPN, certificates of both ends, filter chains by name, certificates that change while serving.
+
+use super::backend::Backend;
+use super::client::{Client, PATIENCE, eventually};
+use super::program::{HTTP2, Proxy, cluster, config};
+use super::secure::{self, Authority, Identity, connect, downstream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const ALL: &str = "              - { match: { prefix: / }, route: { cluster: app } }\n";
+const INSPECTOR: &str = "    listener_filters: [{ name: t, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector } }]\n";
+const AUTO: &str = "    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        auto_config: {}
+";
+
+/// The whole configuration with TLS on its one filter chain.
+fn secured(tls: &str, clusters: &str) -> String {
+    config("", ALL, clusters).replacen("    filter_chains:\n    - filters:", &format!("    filter_chains:\n    -\n{tls}      filters:"), 1)
+}
+
+/// Every count of a listener's event.
+async fn event(proxy: &Proxy, event: &str) -> u64 {
+    proxy.telemetry().await.listeners[0].events.get(event).copied().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn alpn_settles_the_protocol_and_sessions_are_taken_up_again() {
+    let (dir, ca, app) = (TempDir::new().unwrap(), Authority::new(), Backend::start("app").await);
+    ca.issue(&["app.test"]).write(dir.path(), "s");
+    let tls = downstream(dir.path(), "s", "alpn_protocols: [h2, http/1.1]", "");
+    let proxy = Proxy::start(&secured(&tls, &cluster("app", &[app.address], ""))).await;
+    for (offer, agreed) in [(&["h2", "http/1.1"][..], Some(&b"h2"[..])), (&["http/1.1"], Some(b"http/1.1")), (&["foo"], None), (&[], None)]
+    {
+        let trusting = ca.client(None, offer);
+        let stream = connect(&trusting, proxy.address, "app.test").await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), agreed, "{offer:?}");
+        // The same client again: the ticket of the first connection serves, whichever worker takes the second.
+        let mut client = secure::client(&trusting, proxy.address, "app.test").await;
+        assert_eq!(client.get("/").await.text(), "app");
+    }
+    assert_eq!(app.seen()[0].header("x-forwarded-proto"), "https");
+    assert_eq!(event(&proxy, "ssl.handshake").await, 8);
+    assert!(event(&proxy, "ssl.session_reused").await <= 4);
+    let reusing = ca.client(None, &[]);
+    secure::client(&reusing, proxy.address, "app.test").await.get("/").await;
+    let before = event(&proxy, "ssl.session_reused").await;
+    secure::client(&reusing, proxy.address, "app.test").await.get("/").await;
+    assert_eq!(event(&proxy, "ssl.session_reused").await, before + 1);
+    let (_, metrics) = proxy.call("GET", "/metrics").await;
+    let address = proxy.address.to_string().replace(':', "_");
+    assert!(metrics.contains(&format!("envoy_listener_ssl_handshake{{envoy_listener_address=\"{address}\"}} 10")), "{metrics}");
+    assert!(metrics.contains("envoy_listener_ssl_versions{envoy_ssl_version=\"TLSv1.3\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn who_does_not_speak_tls_is_closed_without_a_word() {
+    let (dir, ca, app) = (TempDir::new().unwrap(), Authority::new(), Backend::start("app").await);
+    ca.issue(&["app.test"]).write(dir.path(), "s");
+    let proxy = Proxy::start(&secured(&downstream(dir.path(), "s", "", ""), &cluster("app", &[app.address], ""))).await;
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n").await.unwrap();
+    let mut said = Vec::new();
+    // A reset is as good: bytes of ours are unread there.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await.expect("closed in time");
+    assert_eq!(said, b"");
+    eventually("it is counted", || async { event(&proxy, "ssl.connection_error").await == 1 }).await;
+    // The other way round: TLS where plain text is spoken.
+    let plain = Proxy::start(&config("", ALL, &cluster("app", &[app.address], ""))).await;
+    assert!(connect(&ca.client(None, &[]), plain.address, "app.test").await.is_err());
+    assert_eq!(app.count(), 0);
+}
+
+#[tokio::test]
+async fn clients_show_certificates_of_the_right_authority_and_name() {
+    let (dir, ca, other, app) = (TempDir::new().unwrap(), Authority::new(), Authority::new(), Backend::start("app").await);
+    ca.issue(&["app.test"]).write(dir.path(), "s");
+    std::fs::write(dir.path().join("ca.pem"), &ca.pem).unwrap();
+    let validation = format!(
+        "validation_context: {{ trusted_ca: {{ filename: {}/ca.pem }}, match_typed_subject_alt_names: [{{ san_type: URI, matcher: {{ prefix: \"spiffe://prod/\" }} }}] }}",
+        dir.path().display()
+    );
+    let tls = downstream(dir.path(), "s", &validation, "require_client_certificate: true");
+    let proxy = Proxy::start(&secured(&tls, &cluster("app", &[app.address], ""))).await;
+    let good = ca.issue(&["spiffe://prod/a"]);
+    assert_eq!(secure::client(&ca.client(Some(&good), &[]), proxy.address, "app.test").await.get("/").await.status, 200);
+    for (identity, counter) in [
+        (None, "ssl.fail_verify_no_cert"),
+        (Some(ca.issue(&["spiffe://test/a"])), "ssl.fail_verify_san"),
+        (Some(other.issue(&["spiffe://prod/a"])), "ssl.fail_verify_error"),
+    ] {
+        // In TLS 1.3 a client hears of its refusal only when it reads.
+        if let Ok(mut stream) = connect(&ca.client(identity.as_ref(), &[]), proxy.address, "app.test").await {
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            assert!(stream.read(&mut [0; 16]).await.is_err(), "{counter}");
+        }
+        eventually(counter, || async { event(&proxy, counter).await == 1 }).await;
+    }
+    assert_eq!(app.count(), 1);
+}
+
+#[tokio::test]
+async fn filter_chains_are_chosen_by_name_and_transport() {
+    let (dir, ca) = (TempDir::new().unwrap(), Authority::new());
+    let (one, two) = (Backend::start("one").await, Backend::start("two").await);
+    ca.issue(&["one.test"]).write(dir.path(), "one");
+    ca.issue(&["*.two.test"]).write(dir.path(), "two");
+    let clusters = cluster("app", &[one.address], "") + &cluster("two", &[two.address], "");
+    let whole = config("", ALL, &clusters);
+    let (head, tail) = whole.split_once("    - filters:\n").unwrap();
+    let (filters, tail) = tail.split_once("  clusters:\n").unwrap();
+    let chain = |matching: &str, tls: String, to: &str| {
+        format!(
+            "    - filter_chain_match: {{ {matching} }}\n{tls}      filters:\n{}",
+            filters.replace("cluster: app", &format!("cluster: {to}"))
+        )
+    };
+    let chains = chain("server_names: [one.test]", downstream(dir.path(), "one", "", ""), "app")
+        + &chain("server_names: [\"*.two.test\"]", downstream(dir.path(), "two", "", ""), "two")
+        + &chain("transport_protocol: raw_buffer", String::new(), "two");
+    let head = head.replace("    filter_chains:\n", &format!("{INSPECTOR}    filter_chains:\n"));
+    let proxy = Proxy::start(&format!("{head}{chains}  clusters:\n{tail}")).await;
+    let trusting = ca.client(None, &[]);
+    assert_eq!(secure::client(&trusting, proxy.address, "one.test").await.get("/").await.text(), "one");
+    assert_eq!(secure::client(&trusting, proxy.address, "x.two.test").await.get("/").await.text(), "two");
+    assert_eq!(Client::h1(proxy.address).await.get("/").await.text(), "two");
+    assert!(connect(&trusting, proxy.address, "three.test").await.is_err());
+    assert_eq!(event(&proxy, "no_filter_chain_match").await, 1);
+}
+
+#[tokio::test]
+async fn endpoints_are_met_with_tls_and_their_certificates_are_judged() {
+    let (dir, ca, other) = (TempDir::new().unwrap(), Authority::new(), Authority::new());
+    std::fs::write(dir.path().join("ca.pem"), &ca.pem).unwrap();
+    let own = ca.issue(&["client.test"]);
+    own.write(dir.path(), "c");
+    let server = ca.issue(&["up.test"]);
+    let path = dir.path().display().to_string();
+    let trusted = format!("validation_context: {{ trusted_ca: {{ filename: {path}/ca.pem }} NAMES }}");
+    let certificate =
+        format!("tls_certificates: [{{ certificate_chain: {{ filename: {path}/c.pem }}, private_key: {{ filename: {path}/c.key }} }}]");
+    let up = async |authority: &Authority, alpn: &[&str], clients: bool| {
+        let identity = authority.issue(&["up.test"]);
+        secure::backend("up", authority.server(&identity, clients, alpn)).await
+    };
+    let ask = async |backend: &Backend, common: &str, more: &str| {
+        let tls = secure::upstream(common, "sni: up.test");
+        let proxy = Proxy::start(&config("", ALL, &cluster("app", &[backend.address], &(tls + more)))).await;
+        let mut client = Client::h1(proxy.address).await;
+        let first = client.get("/").await;
+        let second = client.get("/").await;
+        assert_eq!(first.status, second.status);
+        let events = proxy.cluster("app").await.events;
+        (first.status, second.text().to_owned(), events)
+    };
+    let _ = server;
+    let plain = trusted.replace(" NAMES", "");
+    let name = |text: &str| {
+        trusted.replace("NAMES", &format!(", match_typed_subject_alt_names: [{{ san_type: DNS, matcher: {{ exact: {text} }} }}]"))
+    };
+    // Trusted, HTTP/1.1: one connection for both requests.
+    let (status, text, events) = ask(&up(&ca, &[], false).await, &plain, "").await;
+    assert_eq!((status, text.as_str(), events.get("ssl.handshake")), (200, "up", Some(&1)));
+    // HTTP/2 known beforehand, and settled by the handshake either way.
+    for (more, alpn, version) in [
+        (HTTP2, &["h2"][..], http::Version::HTTP_2),
+        (AUTO, &["h2", "http/1.1"], http::Version::HTTP_2),
+        (AUTO, &["http/1.1"], http::Version::HTTP_11),
+    ] {
+        let backend = up(&ca, alpn, false).await;
+        assert_eq!(ask(&backend, &plain, more).await.0, 200);
+        assert!(backend.seen().iter().all(|s| s.version == version), "{alpn:?}");
+        assert_eq!(backend.connections(), 1);
+    }
+    // Own certificate shown.
+    assert_eq!(ask(&up(&ca, &[], true).await, &format!("{plain}, {certificate}"), "").await.0, 200);
+    assert_eq!(ask(&up(&ca, &[], true).await, &plain, "").await.0, 503);
+    // Names.
+    assert_eq!(ask(&up(&ca, &[], false).await, &name("up.test"), "").await.0, 200);
+    let (status, text, events) = ask(&up(&ca, &[], false).await, &name("else.test"), "").await;
+    assert_eq!((status, events.get("ssl.fail_verify_san")), (503, Some(&2)));
+    assert!(text.contains("TLS_error"), "{text}");
+    // Not trusted; and without trusted_ca nobody is asked, as in Envoy.
+    let (status, _, events) = ask(&up(&other, &[], false).await, &plain, "").await;
+    assert_eq!((status, events.get("ssl.fail_verify_error")), (503, Some(&2)));
+    assert_eq!(ask(&up(&other, &[], false).await, "", "").await.0, 200);
+}
+
+/// Points `dir/..data` at new files in one step, as Kubernetes does.
+fn swap(dir: &Path, version: &str, identity: &Identity) {
+    let fresh = dir.join(version);
+    std::fs::create_dir(&fresh).unwrap();
+    identity.write(&fresh, "s");
+    std::os::unix::fs::symlink(version, dir.join("..tmp")).unwrap();
+    std::fs::rename(dir.join("..tmp"), dir.join("..data")).unwrap();
+}
+
+#[tokio::test]
+async fn certificates_change_under_load_and_nothing_is_lost() {
+    let (dir, old, new, app) = (TempDir::new().unwrap(), Authority::new(), Authority::new(), Backend::start("app").await);
+    swap(dir.path(), "v1", &old.issue(&["app.test"]));
+    for file in ["s.pem", "s.key"] {
+        std::os::unix::fs::symlink(format!("..data/{file}"), dir.path().join(file)).unwrap();
+    }
+    let tls = downstream(dir.path(), "s", "alpn_protocols: [h2, http/1.1]", "");
+    let proxy = Arc::new(Proxy::start(&secured(&tls, &cluster("app", &[app.address], ""))).await);
+    let over = Arc::new(AtomicBool::new(false));
+    // Connections that stay, and ones that are made anew all the time by clients that trust both authorities.
+    let both = Arc::new([old.client(None, &["h2"]), old.client(None, &[]), new.client(None, &["h2"]), new.client(None, &[])]);
+    let mut load = tokio::task::JoinSet::new();
+    for nth in 0..4 {
+        let (proxy, over, both) = (proxy.clone(), over.clone(), both.clone());
+        load.spawn(async move {
+            let mut kept = secure::client(&both[nth % 2], proxy.address, "app.test").await;
+            let mut sent = 0;
+            while !over.load(Ordering::Relaxed) {
+                assert_eq!(kept.get("/").await.status, 200);
+                sent += 1;
+                let fresh = match connect(&both[nth % 2], proxy.address, "app.test").await {
+                    Ok(stream) => stream,
+                    // The other authority's certificate is out by now.
+                    Err(_) => connect(&both[2 + nth % 2], proxy.address, "app.test").await.expect("one of both is served"),
+                };
+                let mut fresh = if nth % 2 == 0 { Client::h2_on(fresh).await } else { Client::h1_on(fresh).await };
+                assert_eq!(fresh.get("/").await.status, 200);
+                sent += 1;
+            }
+            sent
+        });
+    }
+    eventually("load is running", || async { app.count() > 50 }).await;
+    // Broken: the old one stays, which is told.
+    swap(dir.path(), "v2", &Identity { chain: "no certificate".into(), key: "no key".into() });
+    eventually("the broken one is refused", || async { proxy.telemetry().await.certificates_refused == 1 }).await;
+    assert!(proxy.log().contains("certificates refused, the ones before stay: listener inbound: tls_certificates[0].certificate_chain"));
+    assert!(connect(&old.client(None, &[]), proxy.address, "app.test").await.is_ok());
+    swap(dir.path(), "v3", &new.issue(&["app.test"]));
+    eventually("the new one is served", || async { connect(&new.client(None, &[]), proxy.address, "app.test").await.is_ok() }).await;
+    assert_eq!(proxy.telemetry().await.certificates_renewed, 1);
+    let seen = app.count();
+    eventually("load goes on", || async { app.count() > seen + 50 }).await;
+    // A reload of the configuration on top of it.
+    proxy.rewrite(&(secured(&tls, &cluster("app", &[app.address], "")) + "\n# anew\n"));
+    eventually("the reload is applied", || async { proxy.generation().await == 2 }).await;
+    let seen = app.count();
+    eventually("load goes on", || async { app.count() > seen + 50 }).await;
+    over.store(true, Ordering::Relaxed);
+    let mut sent = 0;
+    while let Some(done) = load.join_next().await {
+        sent += done.unwrap();
+    }
+    assert_eq!(sent, app.count());
+}
