@@ -1,6 +1,8 @@
 //! One document, to the letter: the format only grows. `UPDATE_GOLDEN=1 cargo test` writes it anew; a difference that is more than a new field breaks agents.
 
-use foreshadow_snapshot::{ClusterRole, ClusterSnapshot, LatencyHistogram, MirrorSnapshot, RequestShape, Snapshot, VERSION};
+use foreshadow_snapshot::{
+    ClusterRole, ClusterSnapshot, LatencyHistogram, ListenerSnapshot, MirrorSnapshot, RequestShape, Snapshot, VERSION,
+};
 use std::path::Path;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/snapshot.json");
@@ -64,6 +66,9 @@ fn filled() -> Snapshot {
     let route = it.route("app", "reports");
     (route.requests, route.responses[1], route.total_us) = (4, 4, histogram(&[1_000]));
     it.downstream.responses[1] = 4;
+    let events = [("ssl.handshake".to_owned(), 2)].into();
+    it.listeners = vec![ListenerSnapshot { name: "inbound".into(), address: "127.0.0.1:80".into(), events }];
+    it.certificates_renewed = 1;
     it
 }
 
