@@ -135,7 +135,8 @@ impl H1 {
 /// hyper's error; the request that it may carry goes back to where it came from.
 pub fn put_back(mut error: TrySendError<Request<RequestBody>>, parcel: &mut Parcel) -> ProxyError {
     *parcel = error.take_message();
-    ProxyError::reset(error.error())
+    // The body that the client sends is no valid one: not the endpoint's fault.
+    if error.error().is_user() { ProxyError::Invalid("the body is not valid") } else { ProxyError::reset(error.error()) }
 }
 
 /// Begins HTTP/1.1 on a connection.

@@ -23,8 +23,13 @@ pub struct Seen {
     pub trailers: String,
     /// How it ended: `whole`, `cut`, `unread`.
     pub end: &'static str,
-    /// Which of the backend's connections it came on, from 0.
-    pub connection: usize,
+}
+
+impl Seen {
+    /// Value of `x-request-id`, by which tries of one request are known.
+    pub fn request_id(&self) -> Option<&str> {
+        self.head.lines().find_map(|l| l.strip_prefix("x-request-id: "))
+    }
 }
 
 /// What a backend has seen.
@@ -105,14 +110,12 @@ impl Backend {
         let script = Arc::new(Script { role, replies, log: log.clone() });
         let accepting = tokio::spawn(async move {
             let mut held = JoinSet::new();
-            let mut nth = 0;
             while let Ok((stream, _)) = listener.accept().await {
                 if http2 {
-                    held.spawn(h2::serve(stream, script.clone(), nth));
+                    held.spawn(h2::serve(stream, script.clone()));
                 } else {
-                    held.spawn(h1::serve(stream, script.clone(), nth));
+                    held.spawn(h1::serve(stream, script.clone()));
                 }
-                nth += 1;
             }
         });
         Ok(Self { address, log, accepting })

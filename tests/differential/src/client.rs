@@ -198,10 +198,17 @@ fn answer_lines(message: &Message) -> Vec<String> {
     lines
 }
 
-/// One request to an admin listener, on a connection of its own.
+/// One request to an admin listener, on a connection of its own; asked again while it is too busy (503), as when many scenes ask at once.
 pub async fn admin(address: SocketAddr, method: &str, path: &str) -> Option<Message> {
-    let mut wire = Wire::new(TcpStream::connect(address).await.ok()?);
-    let text = format!("{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    wire.write(text.as_bytes()).await;
-    wire.answer(false).await
+    let begun = Instant::now();
+    loop {
+        let mut wire = Wire::new(TcpStream::connect(address).await.ok()?);
+        let text = format!("{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        wire.write(text.as_bytes()).await;
+        let answer = wire.answer(false).await;
+        if answer.as_ref().is_some_and(|a| a.status() != 503) || begun.elapsed() > PATIENCE {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

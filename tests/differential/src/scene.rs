@@ -95,6 +95,14 @@ pub fn scene(name: &'static str) -> Scene {
 }
 
 impl Scene {
+    /// Whether its configuration needs a role's cluster: clusters that nobody uses only cost both programs time.
+    pub fn uses(&self, role: Role) -> bool {
+        let name = format!("${}", role.name());
+        let texts = [&self.http, &self.table, &self.host, &self.routes].into_iter().chain(&self.hosts);
+        let sent = self.steps.iter().any(|s| matches!(s, Step::Send(bytes) if String::from_utf8_lossy(bytes).contains(&name)));
+        role == Role::App || sent || texts.into_iter().any(|t| t.contains(&name))
+    }
+
     /// Fields of the connection manager.
     pub fn http(mut self, fields: &str) -> Self {
         self.http = fields.into();

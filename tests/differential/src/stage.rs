@@ -96,6 +96,8 @@ fn free_port() -> Result<SocketAddr, Error> {
 pub struct Stage {
     product: Product,
     proxy: Proxy,
+    own_address: String,
+    stats: tokio::sync::Mutex<()>,
 }
 
 impl Stage {
@@ -105,7 +107,7 @@ impl Stage {
     /// When it does not take it.
     pub async fn start(programs: &Programs, product: Product, dir: &Path, scenes: &[(&Scene, Place)]) -> Result<Self, Error> {
         let proxy = Proxy::start(programs, product, dir, &yaml::file(scenes)).await?;
-        Ok(Self { product, proxy })
+        Ok(Self { product, proxy, own_address: transcript::own_address(), stats: tokio::sync::Mutex::default() })
     }
 
     /// Plays a scene; its transcript.
@@ -119,8 +121,11 @@ impl Stage {
         drop(client);
         for (role, log) in set.logs() {
             let seen = log.seen();
-            let said = seen.iter().enumerate().flat_map(|(i, s)| seen_lines(role, i, s)).collect();
-            lines.extend(if role == Role::Shadow { transcript::without_marks(said, self.product) } else { said });
+            let again = |i: usize| seen[..i].iter().any(|s| s.request_id().is_some() && s.request_id() == seen[i].request_id());
+            let said = seen.iter().enumerate().flat_map(|(i, s)| seen_lines(role, i, s, again(i))).collect();
+            let said = if role != Role::App { transcript::without_marks(said, self.product) } else { said };
+            let envoys = self.product == Product::Envoy;
+            lines.extend(if envoys { transcript::with_loopback(said, &self.own_address) } else { said });
         }
         lines.extend(self.stats(scene, set).await);
         let lines = transcript::normalise(&lines, &set.ports());
@@ -148,8 +153,13 @@ impl Stage {
         if scene.stats.is_empty() {
             return Vec::new();
         }
-        let text = client::admin(self.proxy.admin, "GET", "/stats/prometheus").await.map(|m| m.body).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).into_owned();
+        // One scene asks at a time: with all scenes' clusters, this page is long.
+        let _turn = self.stats.lock().await;
+        let page = format!("/stats/prometheus?usedonly&filter=^cluster.s{}-", set.place.nth);
+        let text = match client::admin(self.proxy.admin, "GET", &page).await {
+            Some(page) if page.status() == 200 && page.whole => String::from_utf8_lossy(&page.body).into_owned(),
+            other => return vec![format!("stats: none, {:?}", other.map(|p| p.head))],
+        };
         scene.stats.iter().map(|wanted| format!("stats: {wanted} {}", stat(&text, set.place.nth, wanted))).collect()
     }
 
@@ -175,9 +185,10 @@ fn stat(text: &str, nth: usize, wanted: &str) -> String {
     found.and_then(|l| l.rsplit(' ').next()).unwrap_or("0").to_owned()
 }
 
-fn seen_lines(role: Role, nth: usize, seen: &Seen) -> Vec<String> {
-    let mut lines = vec![format!("{}: request {}, connection {}, {}", role.name(), nth + 1, seen.connection + 1, seen.end)];
-    lines.extend(transcript::head(&seen.head));
+fn seen_lines(role: Role, nth: usize, seen: &Seen, again: bool) -> Vec<String> {
+    let mut lines = vec![format!("{}: request {}, {}", role.name(), nth + 1, seen.end)];
+    let head = transcript::head(&seen.head);
+    lines.extend(if again { transcript::with_rest_of_timeout(head) } else { head });
     lines.push(format!("  {}: {}", seen.framing, shown(&seen.body)));
     lines.extend(seen.trailers.lines().filter(|l| !l.is_empty()).map(|l| format!("  trailer {l}")));
     lines

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// What is made equal before comparing, and why.
-pub const RULES: [(&str, &str); 8] = [
+pub const RULES: [(&str, &str); 10] = [
     ("date", "the value is `<date>` if it is an IMF-fixdate: two clocks"),
     ("uuid", "random ids are numbered in the order they appear: equal ids stay equal"),
     ("ports", "ports of backends are replaced by their names: each run has its own"),
@@ -19,6 +19,11 @@ pub const RULES: [(&str, &str); 8] = [
         "our `x-foreshadow-copy: 1` is left out, by design (no loops); so are Envoy's `x-envoy-internal` and its own address in \
       x-forwarded-for, which Envoy adds to copies only and which a shadow could take for the truth",
     ),
+    (
+        "x-forwarded-for",
+        "Envoy writes the machine's own address for a client on loopback; it is replaced by the client's, which ours writes",
+    ),
+    ("x-envoy-expected-rq-timeout-ms", "`<rest>` on requests tried again: what is left of the timeout"),
     ("chunk sizes", "bodies are compared decoded: sizes of chunks and frames depend on timing"),
 ];
 
@@ -87,6 +92,24 @@ pub fn without_marks(lines: Vec<String>, product: Product) -> Vec<String> {
 pub fn normalise(lines: &[String], ports: &BTreeMap<u16, String>) -> Vec<String> {
     let mut ids = Vec::new();
     lines.iter().map(|l| number_ids(&name_ports(l, ports), &mut ids)).collect()
+}
+
+/// Envoy's `x-forwarded-for` with the client's address in it: it writes the machine's own for a client on loopback.
+pub fn with_loopback(lines: Vec<String>, own: &str) -> Vec<String> {
+    let ends = |l: &String| l.starts_with("  x-forwarded-for: ") && l.ends_with(own);
+    lines.into_iter().map(|l| if ends(&l) { format!("{}127.0.0.1", &l[..l.len() - own.len()]) } else { l }).collect()
+}
+
+/// A head of a request tried again: Envoy writes what is left of the timeout.
+pub fn with_rest_of_timeout(lines: Vec<String>) -> Vec<String> {
+    const NAME: &str = "  x-envoy-expected-rq-timeout-ms: ";
+    lines.into_iter().map(|l| if l.starts_with(NAME) { format!("{NAME}<rest>") } else { l }).collect()
+}
+
+/// The machine's own address, as Envoy finds it: where packets to the outside would come from. None are sent.
+pub fn own_address() -> String {
+    let found = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|s| s.connect("192.0.2.1:9").and_then(|()| s.local_addr()));
+    found.map_or_else(|_| "127.0.0.1".into(), |a| a.ip().to_string())
 }
 
 fn name_ports(line: &str, ports: &BTreeMap<u16, String>) -> String {

@@ -65,7 +65,7 @@ fn listener(scene: &Scene, place: &Place) -> String {
 
 fn clusters(scene: &Scene, place: &Place) -> String {
     let mut text = String::new();
-    for (role, at) in Role::ALL.into_iter().zip(place.backends) {
+    for (role, at) in Role::ALL.into_iter().zip(place.backends).filter(|(role, _)| scene.uses(*role)) {
         let name = cluster_name(place.nth, role);
         let protocol = if scene.h2.contains(&role) {
             format!(

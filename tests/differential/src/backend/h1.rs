@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(stream: TcpStream, script: Arc<Script>, connection: usize) {
+pub(super) async fn serve(stream: TcpStream, script: Arc<Script>) {
     let mut wire = Wire::new(stream);
     while let Some(mut message) = wire.request(false).await {
-        let nth = script.log.begin(seen(&message, connection));
+        let nth = script.log.begin(seen(&message));
         let reply = script.reply(nth);
         if reply.reads_body {
             wire.body(&mut message).await;
-            script.log.change(nth, |s| *s = seen(&message, connection));
+            script.log.change(nth, |s| *s = seen(&message));
         }
         let to_head = message.head.starts_with("HEAD ");
         for act in &reply.acts {
@@ -37,7 +37,7 @@ pub(super) async fn serve(stream: TcpStream, script: Arc<Script>, connection: us
         }
         if !reply.reads_body {
             wire.body(&mut message).await;
-            script.log.change(nth, |s| *s = seen(&message, connection));
+            script.log.change(nth, |s| *s = seen(&message));
         }
     }
 }
@@ -87,12 +87,12 @@ fn reason(status: u16) -> &'static str {
     http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Unknown")
 }
 
-fn seen(message: &Message, connection: usize) -> Seen {
+fn seen(message: &Message) -> Seen {
     let framing = match message.framing {
         Framing::None | Framing::Close => "no body".into(),
         Framing::Length(n) => format!("content-length {n}"),
         Framing::Chunked => "chunked".into(),
     };
     let end = if message.whole { "whole" } else { "cut" };
-    Seen { head: message.head.clone(), framing, body: message.body.clone(), trailers: message.trailers.clone(), end, connection }
+    Seen { head: message.head.clone(), framing, body: message.body.clone(), trailers: message.trailers.clone(), end }
 }

@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(stream: TcpStream, script: Arc<Script>, connection: usize) {
+pub(super) async fn serve(stream: TcpStream, script: Arc<Script>) {
     let Ok(mut served) = h2::server::handshake(stream).await else { return };
     let mut streams = tokio::task::JoinSet::new();
     while let Some(Ok((request, respond))) = served.accept().await {
-        let nth = script.log.begin(head(&request, connection));
+        let nth = script.log.begin(head(&request));
         streams.spawn(one(request.into_body(), respond, script.clone(), nth));
     }
 }
@@ -76,13 +76,13 @@ async fn read(body: &mut RecvStream, script: &Script, nth: usize) {
     });
 }
 
-fn head(request: &Request<RecvStream>, connection: usize) -> Seen {
+fn head(request: &Request<RecvStream>) -> Seen {
     let uri = request.uri();
     let mut head = format!("{} {} HTTP/2\r\n", request.method(), uri.path_and_query().map_or("", |p| p.as_str()));
     let _ = write!(head, "host: {}\r\n", uri.authority().map_or("", |a| a.as_str()));
     head.push_str(&lines(request.headers()));
     let framing = if request.body().is_end_stream() { "no body" } else { "data frames" };
-    Seen { head, framing: framing.into(), body: Bytes::new(), trailers: String::new(), end: "unread", connection }
+    Seen { head, framing: framing.into(), body: Bytes::new(), trailers: String::new(), end: "unread" }
 }
 
 /// Header lines.

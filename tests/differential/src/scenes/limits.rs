@@ -149,14 +149,8 @@ fn many_in_answer(n: usize) -> Reply {
 }
 
 fn breakers() -> Vec<Scene> {
-    let get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     vec![
         scene("no request allowed").cluster(Role::App, "circuit_breakers: { thresholds: [{ max_requests: 0 }] }").h2(Role::App).get("/"),
-        scene("one pending request allowed")
-            .cluster(Role::App, "circuit_breakers: { thresholds: [{ max_connections: 1, max_pending_requests: 1 }] }")
-            .answers([reply(200).after(600)])
-            .step(Step::AtOnce(4, get.into()))
-            .look(|lines| lines.iter().filter(|l| l.starts_with("client:")).cloned().collect()),
         scene("an unhealthy endpoint").cluster(Role::App, "common_lb_config: { healthy_panic_threshold: { value: 0 } }").get("/"),
     ]
 }
