@@ -3,6 +3,7 @@
 pub mod chains;
 pub mod client;
 pub mod original;
+pub mod preface;
 pub mod stream;
 
 use socket2::{Domain, Protocol, Socket, Type};

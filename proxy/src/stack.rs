@@ -2,6 +2,7 @@
 //!
 //! Runs on one worker's thread; every stage is a plain call. The copy leaves at one named place ([`crate::mirror::start`]).
 
+mod change;
 mod notes;
 
 use crate::config::model::{Forward, HeaderOps, HostRewrite, HttpManager, ManagerId, Route, RouteAction, ServerHeader, Weighted};
@@ -23,7 +24,7 @@ use crate::upstream::request::{Parcel, RequestBody};
 use crate::upstream::{Upstream, retry};
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER, UPGRADE, USER_AGENT,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER, USER_AGENT,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -31,7 +32,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use notes::Notes;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
@@ -63,7 +64,12 @@ pub async fn serve(
             };
             notes.sent(way.upstream, &sent);
             let sent = classified(sent, way.class.take());
-            way.answered(sent, &notes).unwrap_or_else(|error| own_answer(error, manager, stats, &mut notes))
+            let answered = match way.change.take() {
+                None => way.answered(sent, &notes),
+                // Rare, and large: not to be part of every request's future.
+                Some(idle) => Box::pin(change::answered(way, sent, idle, &notes)).await,
+            };
+            answered.unwrap_or_else(|error| own_answer(error, manager, stats, &mut notes))
         }
     };
     finish(manager, state.servers[id].as_ref(), notes.id.take(), answer.headers_mut());
@@ -104,6 +110,8 @@ struct Way<'a> {
     answer_headers: &'a HeaderOps,
     manager: &'a HttpManager,
     class: Option<Rc<RouteStats>>,
+    /// The request asks for another protocol, on which nothing may move for so long.
+    change: Option<Option<Duration>>,
 }
 
 impl Way<'_> {
@@ -152,6 +160,10 @@ fn begin<'a>(
     let arrived = Instant::now();
     let manager = &state.config.managers[id];
     let (mut head, body) = request.take().ok_or(ProxyError::Invalid("no request"))?.into_parts();
+    if head.version < Version::HTTP_11 && !manager.connection.accept_http_10 {
+        return Ok(Step::Answer(reply::with(StatusCode::UPGRADE_REQUIRED, "")));
+    }
+    let change = change::wish(&head);
     notes.open(state, id, arrived, client, &head);
     let host = host::normalize(manager, admit(&mut head)?, client.local.port());
     match path::normalize(manager, path_and_query(&head)) {
@@ -176,20 +188,26 @@ fn begin<'a>(
         Found::Nothing => return Err(ProxyError::NoRoute),
     };
     notes.named(route);
+    if let Some(protocol) = &change {
+        change::allow(protocol, manager, &route.action, state)?;
+    }
     let to = match &route.action {
         RouteAction::Direct { status, body } => return Ok(Step::Answer(direct(*status, body, route, notes))),
         RouteAction::Redirect(to) => return redirected(redirect::location(to, &route.matching.path, &head, host_text), Some(route), notes),
         RouteAction::Forward(to) => to,
     };
     let (cluster, weighted) = target::choose(&to.to, &head, state)?;
-    let terms = Terms::new(to, &mut head, origin.internal);
+    let mut terms = Terms::new(to, &mut head, origin.internal);
+    if change.is_some() {
+        terms = Terms::without_end();
+    }
     let auto_host = prepare(manager, route, to, weighted, &mut head, host, notes)?;
     tell_timeout(manager, &terms, &mut head);
     if body.is_end_stream() && announces_length(&head.method) && !head.headers.contains_key(CONTENT_LENGTH) {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     let upstream = if probe { &state.probes[cluster] } else { &state.upstreams[cluster] };
-    let mut copies = if probe {
+    let mut copies = if probe || change.is_some() {
         None
     } else {
         mirror::start(mirrors(state, to, cluster), &head, &body, origin.address, notes.record(), &|to| state.class(stats, route, to))
@@ -207,8 +225,12 @@ fn begin<'a>(
     let errand = Errand { auto_host, ..limits.into() };
     let answer_headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.response_headers, |own| &own.1);
     let class = if probe { None } else { state.class(stats, route, upstream) };
+    let change = change.map(|protocol| {
+        change::ask(protocol, &mut head.headers);
+        limits.idle
+    });
     let parcel = Some(Request::from_parts(head, body));
-    Ok(Step::Forward(Way { upstream, parcel, errand, retry: terms.retry, copies, answer_headers, manager, class }))
+    Ok(Step::Forward(Way { upstream, parcel, errand, retry: terms.retry, copies, answer_headers, manager, class, change }))
 }
 
 /// What every request gets before it is routed; where it comes from.
@@ -253,10 +275,6 @@ fn direct(status: StatusCode, body: &Bytes, route: &Route, notes: &Notes) -> Res
 fn admit(head: &mut Parts) -> Result<HeaderValue, ProxyError> {
     if head.method == Method::CONNECT {
         return Err(ProxyError::Connecting);
-    }
-    // An offer of HTTP/2 over HTTP/1.1 may be passed over (RFC 9113, section 3.1); another protocol may not.
-    if head.headers.get(UPGRADE).is_some_and(|u| !u.as_bytes().eq_ignore_ascii_case(b"h2c")) {
-        return Err(ProxyError::Upgrade);
     }
     if head.version == Version::HTTP_2 {
         join_cookies(head);

@@ -4,6 +4,7 @@
 //! own. A connection that cannot be established is tried on another endpoint: nothing was sent yet. Not here: what the request means, copies.
 
 pub mod answer;
+pub mod changed;
 pub mod connect;
 pub mod connection;
 pub mod endpoint;

@@ -7,6 +7,7 @@ pub mod connections;
 pub mod greet;
 pub mod place;
 pub mod serve;
+pub mod tunnel;
 
 use crate::access_log::Outs;
 use crate::access_log::writer::Sender;

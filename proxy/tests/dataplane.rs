@@ -1,8 +1,12 @@
 //! The data plane from the outside: the real program, real sockets, applications and shadows made here.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "dataplane/attacks.rs"]
+mod attacks;
 #[path = "dataplane/backend.rs"]
 mod backend;
+#[path = "dataplane/changing.rs"]
+mod changing;
 #[path = "dataplane/client.rs"]
 mod client;
 #[path = "dataplane/failures.rs"]

@@ -3,6 +3,7 @@
 //! Built only by `config::validate`; read by everything else. Durations: `None` = off (Envoy's `0s`).
 
 mod cluster;
+mod connection;
 mod domains;
 mod headers;
 mod listener;
@@ -13,6 +14,7 @@ mod route;
 pub mod tls;
 
 pub use cluster::*;
+pub use connection::*;
 pub use domains::*;
 pub use headers::*;
 pub use listener::*;

@@ -8,6 +8,7 @@ mod action;
 mod chains;
 mod cluster;
 mod clusters;
+mod connection;
 pub mod eds;
 mod endpoint;
 mod filters;

@@ -4,6 +4,7 @@ use crate::access_log::Logged;
 use crate::error::ProxyError;
 use crate::mirror::pair::Watch;
 use crate::upstream::answer::UpstreamBody;
+use crate::upstream::changed::Changed;
 use crate::upstream::request::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -24,6 +25,7 @@ pub struct AnswerBody<G = ()> {
 enum From {
     Own(Option<Bytes>),
     Upstream(UpstreamBody),
+    Changed(Option<Box<Changed>>),
 }
 
 impl AnswerBody {
@@ -36,6 +38,19 @@ impl AnswerBody {
     /// A body from upstream.
     pub fn upstream(body: UpstreamBody) -> Self {
         Self { from: From::Upstream(body), log: None, watch: None, _guard: () }
+    }
+
+    /// No body: the connection changes its protocol.
+    pub fn changed(changed: Changed) -> Self {
+        Self { from: From::Changed(Some(Box::new(changed))), log: None, watch: None, _guard: () }
+    }
+
+    /// What a connection that changes its protocol goes on with.
+    pub fn take_changed(&mut self) -> Option<Box<Changed>> {
+        match &mut self.from {
+            From::Changed(changed) => changed.take(),
+            _ => None,
+        }
     }
 
     /// The same, shown to who compares it with a copy's.
@@ -51,7 +66,7 @@ impl AnswerBody {
     pub fn text(&self) -> Option<&Bytes> {
         match &self.from {
             From::Own(bytes) => bytes.as_ref(),
-            From::Upstream(_) => None,
+            From::Upstream(_) | From::Changed(_) => None,
         }
     }
 
@@ -79,6 +94,7 @@ impl<G: Unpin> Body for AnswerBody<G> {
         let polled = match &mut it.from {
             From::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             From::Upstream(body) => Pin::new(body).poll_frame(cx),
+            From::Changed(_) => Poll::Ready(None),
         };
         if let (Some(log), Poll::Ready(frame)) = (&mut it.log, &polled) {
             tell(log, frame.as_ref(), it.from.is_over());
@@ -97,6 +113,7 @@ impl<G: Unpin> Body for AnswerBody<G> {
         match &self.from {
             From::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             From::Upstream(body) => body.size_hint(),
+            From::Changed(_) => SizeHint::with_exact(0),
         }
     }
 }
@@ -106,6 +123,7 @@ impl From {
         match self {
             Self::Own(bytes) => bytes.is_none(),
             Self::Upstream(body) => body.is_end_stream(),
+            Self::Changed(_) => true,
         }
     }
 }

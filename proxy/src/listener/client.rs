@@ -13,6 +13,8 @@ pub struct Client {
     pub tls: bool,
     /// The server name that the client asked for in its handshake (SNI).
     pub server_name: Option<String>,
+    /// Whether ALPN settled on HTTP/2; None when it settled nothing.
+    pub alpn_http2: Option<bool>,
     /// Version of TLS, as `TLSv1.3`.
     pub tls_version: Option<&'static str>,
     /// The client's certificate in DER; verified, if the listener verifies.
@@ -22,6 +24,6 @@ pub struct Client {
 impl Client {
     /// A client of whom only addresses are known.
     pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
-        Self { remote, local, tls: false, server_name: None, tls_version: None, certificate: None }
+        Self { remote, local, tls: false, server_name: None, alpn_http2: None, tls_version: None, certificate: None }
     }
 }

@@ -51,6 +51,11 @@ pub struct Retry {
 }
 
 impl Terms {
+    /// None at all, for what has no end: a connection that changes its protocol.
+    pub const fn without_end() -> Self {
+        Self { timeout: None, per_try: None, longest: None, retry: None }
+    }
+
     /// Reads and removes the headers by which a request from inside (`internal`) changes the route's terms.
     pub fn new(to: &Forward, head: &mut Parts, internal: bool) -> Self {
         let policy = to.retry.as_ref();
@@ -171,11 +176,12 @@ fn written(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{MaxDuration, Target};
+    use crate::config::model::{MaxDuration, Target, Upgrades};
     use http::Request;
 
     fn route(retry: Option<RetryPolicy>, max_duration: Option<MaxDuration>) -> Forward {
         Forward {
+            upgrades: Upgrades::default(),
             to: Target::One(0),
             path_rewrite: None,
             host_rewrite: None,

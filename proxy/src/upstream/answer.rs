@@ -101,12 +101,31 @@ impl Flight {
         if head.status.as_u16() < 500 {
             self.stats.first_byte.borrow_mut().record_us(us);
         }
-        let ended = inner.is_end_stream();
+        // What changes its protocol is not over with its head.
+        let ended = inner.is_end_stream() && head.status != StatusCode::SWITCHING_PROTOCOLS;
         let mut body = UpstreamBody { inner, connection: answer.connection, flight: self, patience, first_byte_us: us };
         if ended {
             body.end();
         }
         Response::from_parts(head, body)
+    }
+
+    /// Bytes that a changed connection has moved.
+    pub fn moved(&self, sent: u64, received: u64) {
+        self.stats.bytes_sent.add(sent);
+        self.stats.bytes_received.add(received);
+    }
+
+    /// A changed connection is over. How long it stood is no latency.
+    pub fn over(&mut self) {
+        self.class = None;
+        self.close(|stats| stats.responses[0].add(1));
+    }
+
+    /// A changed connection was given up.
+    pub fn gave_up(&mut self, why: &'static str) {
+        self.class = None;
+        self.close(|stats| stats.failures.add(why));
     }
 
     fn close(&mut self, count: impl FnOnce(&ClusterStats)) {
@@ -166,6 +185,11 @@ impl UpstreamBody {
         } else {
             self.flight.class = Some(class);
         }
+    }
+
+    /// The connection and the account.
+    pub fn into_parts(self) -> (Option<H1>, Flight) {
+        (self.connection, self.flight)
     }
 
     /// Where it comes from.

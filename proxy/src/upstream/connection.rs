@@ -20,10 +20,14 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 /// Receive windows of HTTP/2 streams and connections: large enough for bodies at full speed over a millisecond or two.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// How long HTTP may take to let go of a connection that has changed its protocol.
+const CHANGE: Duration = Duration::from_secs(1);
 
 /// An HTTP/1.1 connection with its driver.
 pub struct H1 {
@@ -107,6 +111,18 @@ impl H1 {
     pub fn is_reusable(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         !self.over && self.send.is_ready()
+    }
+
+    /// The bytes of a connection that has changed its protocol, and what was read of them already; None when it broke.
+    pub async fn into_stream(mut self) -> Option<(Stream, Bytes)> {
+        let driving = poll_fn(|cx| {
+            self.drive(cx);
+            if self.over { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // The answer was the end of HTTP on it: this takes a poll or two.
+        tokio::time::timeout(CHANGE, driving).await.ok()?;
+        let parts = Pin::into_inner(self.driver).into_parts();
+        Some((parts.io.into_inner(), parts.read_buf))
     }
 
     /// Sends the request and drives the connection until the head of the answer is there.

@@ -7,7 +7,7 @@ use crate::listener::client::Client;
 use crate::listener::original;
 use crate::state::State;
 use crate::stats::WorkerStats;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -106,7 +106,7 @@ impl Accepting {
         // The next configuration is not to wait for this connection's end.
         drop(now);
         let Self { state, stats, connections, .. } = self;
-        let serving = Serving { state, stats, connections, connection, client: Rc::new(client), wanted };
+        let serving = Serving { state, stats, connections, connection, client: Rc::new(client), wanted, changed: Cell::default() };
         serving.run(stream, &manager).await;
     }
 }

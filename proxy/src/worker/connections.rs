@@ -32,6 +32,8 @@ pub struct Connection {
     pub place: Place,
     idle: Cell<Option<Duration>>,
     head: Cell<Option<Duration>>,
+    /// When it is to end, and after how many requests.
+    end: Cell<(Option<Instant>, Option<u32>)>,
     active: Cell<u32>,
     served: Cell<u64>,
     /// Bytes came that no request has accounted for yet: part of a head.
@@ -69,6 +71,8 @@ impl Connection {
         self.place.settle(chain);
         self.idle.set(manager.idle_timeout);
         self.head.set(manager.request_headers_timeout);
+        let options = &manager.connection;
+        self.end.set((options.max_duration.map(|d| Instant::now() + d), options.max_requests));
         self.quiet_since.set(Instant::now());
     }
 
@@ -79,6 +83,15 @@ impl Connection {
         self.served.set(self.served.get() + 1);
         self.active.set(self.active.get() + 1);
         Busy(self.clone())
+    }
+
+    /// Whether the request that began last is the last one it takes; then it finishes.
+    pub fn is_last(&self) -> bool {
+        let last = self.end.get().1.is_some_and(|most| self.served.get() >= u64::from(most));
+        if last {
+            self.tell(Order::Finish);
+        }
+        last
     }
 
     /// Bytes arrived.
@@ -105,6 +118,9 @@ impl Connection {
     }
 
     fn sweep(&self, now: Instant) {
+        if self.end.get().0.is_some_and(|end| now >= end) {
+            self.tell(Order::Finish);
+        }
         if self.active.get() > 0 || self.served.get() != self.served_then.get() {
             self.served_then.set(self.served.get());
             self.quiet_since.set(now);
@@ -140,6 +156,7 @@ impl Connections {
             place: Place::new(listener),
             idle: Cell::new(None),
             head: Cell::new(None),
+            end: Cell::new((None, None)),
             active: Cell::new(0),
             served: Cell::new(0),
             heard: Cell::new(false),

@@ -128,6 +128,7 @@ fn note(stream: &TlsStream<TcpStream>, client: &mut Client, numbers: &Reasons) {
     counts::shaken(numbers, tls, tls.negotiated_cipher_suite(), certificate.is_none());
     client.tls = true;
     client.server_name = tls.server_name().map(str::to_owned);
+    client.alpn_http2 = tls.alpn_protocol().map(|p| p == b"h2");
     client.tls_version = Some(counts::version(tls.protocol_version()));
     client.certificate = certificate.map(|der| der.to_vec());
 }

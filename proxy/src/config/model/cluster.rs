@@ -25,7 +25,7 @@ pub struct Cluster {
     pub breaker: Breaker,
     /// Only ever the target of mirror policies.
     pub mirror_only: bool,
-    /// The cluster's own mirror policies: when there are any, they are in force instead of [`Forward::mirrors`] for requests that
+    /// The cluster's own mirror policies: when there are any, they are in force instead of [`super::Forward::mirrors`] for requests that
     /// go to this cluster. (For routes to one cluster, `Forward::mirrors` holds them already.)
     pub mirrors: Vec<Arc<MirrorPolicy>>,
 }

@@ -1,6 +1,6 @@
 //! The HTTP connection manager's settings: what a listener does to every request before and after routing.
 
-use super::{AccessLog, LocalReply, RouteTable};
+use super::{AccessLog, ConnectionOptions, LocalReply, RouteTable};
 use crate::format::Wanted;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct HttpManager {
     pub stat_prefix: String,
     /// Protocols.
     pub codec: Codec,
+    /// Its client connections.
+    pub connection: ConnectionOptions,
     /// Routes.
     pub routes: RouteTable,
     /// Make an `x-request-id` when there is none (default true).

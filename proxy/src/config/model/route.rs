@@ -1,6 +1,6 @@
 //! Route tables as they can be served. Part of [`super`], which re-exports it.
 
-use super::{ClusterId, Domain, Domains, HeaderOps, MirrorPolicy, RetryPolicy};
+use super::{ClusterId, Domain, Domains, HeaderOps, MirrorPolicy, RetryPolicy, Upgrades};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,6 +188,8 @@ pub struct Forward {
     pub idle_timeout: Option<Option<Duration>>,
     /// How long a stream may take at most; takes the place of `timeout`.
     pub max_duration: Option<MaxDuration>,
+    /// Protocols that requests may change to here, before what the connection manager says.
+    pub upgrades: Upgrades,
     /// Retries.
     pub retry: Option<Arc<RetryPolicy>>,
     /// Most bytes of a body kept for another try.

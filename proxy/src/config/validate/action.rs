@@ -8,20 +8,20 @@ use http::StatusCode;
 
 use super::clusters::Names;
 use super::headers::{self, Both};
-use super::{retry, rewrites, weighted};
+use super::{connection, retry, rewrites, weighted};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{HostRewrite, MaxDuration, PathRewrite, RetryPolicy, RouteAction, Target};
+use crate::config::model::{HostRewrite, MaxDuration, PathRewrite, RetryPolicy, RouteAction, Target, Upgrades};
 use crate::config::raw;
 
 const ROUTE: Schema = Schema {
     name: "envoy.config.route.v3.RouteAction",
-    fields: "cluster weighted_clusters cluster_header cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal \
+    fields: "upgrade_configs cluster weighted_clusters cluster_header cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal \
         auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout max_stream_duration \
         retry_policy request_mirror_policies",
     unsupported: "cluster_specifier_plugin inline_cluster_specifier_plugin metadata_match path_rewrite_policy path_rewrite host_rewrite \
         flush_timeout early_data_policy retry_policy_typed_config priority rate_limits \
-        include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs internal_redirect_policy \
+        include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset internal_redirect_policy \
         internal_redirect_action max_internal_redirects hedge_policy",
 };
 
@@ -60,6 +60,8 @@ pub struct Draft<'a> {
     pub idle_timeout: Option<Option<Duration>>,
     /// Longest stream.
     pub max_duration: Option<MaxDuration>,
+    /// Protocols that requests may change to.
+    pub upgrades: Upgrades,
     /// Retries, when it says something of them.
     pub retry: Option<Arc<RetryPolicy>>,
     /// `request_mirror_policies`, when there.
@@ -84,6 +86,7 @@ pub fn route<'a>(value: &Value<'a>, names: &Names) -> Option<Draft<'a>> {
         host_rewrite,
         append_forwarded_host: fields.flag("append_x_forwarded_host", false),
         timeout: timeout.filter(|t| !t.is_zero()),
+        upgrades: connection::route_upgrades(&fields.list("upgrade_configs")),
         idle_timeout,
         max_duration,
         retry,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::filters;
 use super::headers;
 use super::routes::{self, Scope};
-use super::{access_log, local_reply};
+use super::{access_log, connection, local_reply};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
 use crate::config::model::{
@@ -20,13 +20,14 @@ const MANAGER: Schema = Schema {
         stream_idle_timeout request_timeout request_headers_timeout drain_timeout use_remote_address xff_num_trusted_hops \
         generate_request_id preserve_external_request_id always_set_request_id_in_response internal_address_config skip_xff_append via \
         add_user_agent server_header_transformation normalize_path merge_slashes path_with_escaped_slashes_action \
-        strip_matching_host_port strip_any_host_port strip_trailing_host_dot access_log local_reply_config",
-    unsupported: "rds scoped_routes tracing http1_safe_max_connection_duration http_protocol_options http2_protocol_options \
+        strip_matching_host_port strip_any_host_port strip_trailing_host_dot access_log local_reply_config http_protocol_options \
+        http2_protocol_options upgrade_configs",
+    unsupported: "rds scoped_routes tracing http1_safe_max_connection_duration \
         http3_protocol_options scheme_header_transformation stream_flush_timeout drain_timeout_jitter \
         delayed_close_timeout access_log_flush_interval flush_access_log_on_new_request access_log_options \
         original_ip_detection_extensions early_header_mutation_extensions \
         forward_client_cert_details set_current_client_cert_details forward_client_cert_matcher \
-        proxy_100_continue represent_ipv4_remote_address_as_ipv4_mapped_ipv6 upgrade_configs \
+        proxy_100_continue represent_ipv4_remote_address_as_ipv4_mapped_ipv6 \
         request_id_extension \
         stream_error_on_invalid_http_message path_normalization_options proxy_status_config \
         typed_header_validation_config append_x_forwarded_port append_local_overload add_proxy_protocol_connection_state forward_proto_config",
@@ -34,9 +35,9 @@ const MANAGER: Schema = Schema {
 
 const COMMON: Schema = Schema {
     name: "envoy.config.core.v3.HttpProtocolOptions",
-    fields: "idle_timeout max_headers_count",
-    unsupported: "max_connection_duration max_connection_duration_jitter max_response_headers_kb max_stream_duration \
-        headers_with_underscores_action max_requests_per_connection",
+    fields: "idle_timeout max_headers_count max_connection_duration max_requests_per_connection",
+    unsupported: "max_connection_duration_jitter max_response_headers_kb max_stream_duration \
+        headers_with_underscores_action",
 };
 
 const INTERNAL: Schema = Schema {
@@ -65,6 +66,7 @@ pub fn manager(value: &Value<'_>, scope: &Scope<'_>) -> Option<HttpManager> {
     let wrapped = |name: &str, low, high, default| fields.get(name).and_then(|v| v.wrapper().integer(low, high)).unwrap_or(default);
     Some(HttpManager {
         codec: codec?,
+        connection: connection::options(&fields, common_get),
         generate_request_id: wrapped_flag(&fields, "generate_request_id", true),
         preserve_external_request_id: fields.flag("preserve_external_request_id", false),
         use_remote_address: wrapped_flag(&fields, "use_remote_address", false),

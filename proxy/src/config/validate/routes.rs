@@ -230,6 +230,7 @@ fn forward(mut draft: action::Draft<'_>, above: &Above, scope: &Scope<'_>) -> Fo
         timeout: draft.timeout,
         idle_timeout: draft.idle_timeout,
         max_duration: draft.max_duration,
+        upgrades: draft.upgrades,
         retry: draft.retry.or_else(|| above.retry.clone()),
         retry_buffer: above.retry_buffer,
     }
