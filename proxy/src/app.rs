@@ -5,6 +5,7 @@ use crate::args::{Args, Mode, Task};
 use crate::config::{self, Source};
 use crate::control::{Control, Life};
 use crate::discovery;
+use crate::health::keeper;
 use crate::init::error::InitError;
 use crate::init::{self, options};
 use crate::telemetry::log;
@@ -116,6 +117,7 @@ async fn serve(args: &Args, source: Source, config: config::model::Config, log: 
             std::fs::write(path, bound.to_string()).map_err(|e| format!("{}: {e}", path.display()))?;
         }
     }
+    tokio::spawn(keeper::run(control.clone()));
     tokio::spawn(discovery::watch(control.clone(), args.config_path.clone()));
     let cannot = |e: std::io::Error| format!("signals cannot be heard: {e}");
     let (mut term, mut int) = (signal(SignalKind::terminate()).map_err(cannot)?, signal(SignalKind::interrupt()).map_err(cannot)?);

@@ -6,6 +6,7 @@
 use crate::access_log::writer::Sender;
 use crate::config::model::{Cluster, Config, Discovery, Endpoint};
 use crate::config::{self, Source};
+use crate::health::registry::Registry;
 use crate::listener;
 use crate::runtime::Overrides;
 use crate::state::{Endpoints, policies};
@@ -49,6 +50,7 @@ pub struct Control {
     inner: Mutex<Inner>,
     life: watch::Sender<Life>,
     logs: Sender,
+    health: Arc<Registry>,
 }
 
 struct Inner {
@@ -65,6 +67,7 @@ struct Inner {
     tls: Arc<Contexts>,
     /// Certificates read anew, and refused.
     renewals: (u64, u64),
+    health: Arc<Registry>,
 }
 
 impl Control {
@@ -74,8 +77,9 @@ impl Control {
     /// When a listener cannot be bound or a thread not started, in words.
     pub fn start(source: Source, config: Config, workers: usize, proxy_id: String) -> Result<Self, String> {
         let logs = Sender::start().map_err(|e| format!("the writer of access logs cannot be started: {e}"))?;
+        let health = Arc::<Registry>::default();
         let workers = (0..workers)
-            .map(|nth| Worker::start(nth, logs.clone()))
+            .map(|nth| Worker::start(nth, logs.clone(), health.clone()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| format!("a worker cannot be started: {e}"))?;
         let mut inner = Inner {
@@ -96,9 +100,18 @@ impl Control {
             reloads: (0, 0),
             tls: Arc::default(),
             renewals: (0, 0),
+            health: health.clone(),
         };
         inner.apply(Arc::new(config))?;
-        Ok(Self { source, proxy_id, started_unix_ms: unix_ms(), logs, inner: Mutex::new(inner), life: watch::Sender::new(Life::Live) })
+        Ok(Self {
+            source,
+            proxy_id,
+            started_unix_ms: unix_ms(),
+            logs,
+            health,
+            inner: Mutex::new(inner),
+            life: watch::Sender::new(Life::Live),
+        })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -156,6 +169,16 @@ impl Control {
             inner.endpoints.insert(cluster.to_owned(), endpoints.clone());
             inner.workers.iter().for_each(|w| w.tell(Order::Endpoints(cluster.to_owned(), endpoints.clone())));
         }
+    }
+
+    /// Health of endpoints.
+    pub fn health(&self) -> Arc<Registry> {
+        self.health.clone()
+    }
+
+    /// The health of a cluster's endpoints changed.
+    pub fn health_changed(&self, cluster: &str) {
+        self.inner().workers.iter().for_each(|w| w.tell(Order::Health(cluster.to_owned())));
     }
 
     /// Sets run-time values, all or none.
@@ -326,8 +349,13 @@ impl Inner {
         (it.sequence, it.config_generation, it.config_last_reload_failed) = (self.sequence, self.generation, self.refused.is_some());
         (it.certificates_renewed, it.certificates_refused) = self.renewals;
         for cluster in &mut it.clusters {
-            let known = self.endpoints.get(&cluster.name).into_iter().flatten();
-            cluster.endpoints = known.filter(|e| e.healthy).map(|e| e.address.to_string()).collect();
+            let known = self.endpoints.get(&cluster.name).map(Vec::as_slice).unwrap_or_default();
+            let well = known.iter().filter(|e| e.healthy && self.health.is_well(&cluster.name, e.address));
+            cluster.endpoints = well.map(|e| e.address.to_string()).collect();
+            cluster.endpoints_total = known.len() as u64;
+            let ejected = |e: &&Endpoint| self.health.known(&cluster.name, e.address).is_some_and(|h| h.is_ejected());
+            cluster.endpoints_ejected = known.iter().filter(ejected).count() as u64;
+            cluster.events = self.health.events(&cluster.name).into_iter().map(|(event, n)| (event.to_owned(), n)).collect();
         }
         for (mirror, policy) in it.mirrors.iter_mut().zip(policies(&self.config).values()) {
             mirror.cluster = policy.cluster.map_or_else(String::new, |c| self.config.clusters[c].name.clone());

@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod error;
 pub mod executor;
 pub mod format;
+pub mod health;
 pub mod http;
 pub mod init;
 pub mod listener;

@@ -3,6 +3,7 @@
 //!
 //! Called by [`crate::stack`]. Pure: no IO; what only run time knows is asked of [`Circumstances`].
 
+pub mod hash;
 pub mod matching;
 pub mod redirect;
 pub mod rewrite;

@@ -12,6 +12,7 @@ use crate::http::forwarded::{self, Origin};
 use crate::http::{headers, host, numbers, path, reply};
 use crate::listener::client::Client;
 use crate::mirror::{self, Copies, Mirror};
+use crate::router::hash::{self, Hashed};
 use crate::router::matching::is_grpc;
 use crate::router::terms::{Retry, Terms};
 use crate::router::{self, Found, redirect, rewrite, target};
@@ -24,7 +25,7 @@ use crate::upstream::request::{Parcel, RequestBody};
 use crate::upstream::{Upstream, retry};
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER, USER_AGENT,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER, SET_COOKIE, USER_AGENT,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -72,21 +73,24 @@ pub async fn serve(
             answered.unwrap_or_else(|error| own_answer(error, manager, stats, &mut notes))
         }
     };
-    finish(manager, state.servers[id].as_ref(), notes.id.take(), answer.headers_mut());
+    finish(manager, state.servers[id].as_ref(), &mut notes, answer.headers_mut());
     stats.downstream.responses[usize::from(answer.status().as_u16() / 100).clamp(1, 5) - 1].add(1);
     notes.close(answer)
 }
 
 /// What every answer gets.
-fn finish(manager: &HttpManager, server: Option<&HeaderValue>, id: Option<HeaderValue>, headers: &mut HeaderMap) {
+fn finish(manager: &HttpManager, server: Option<&HeaderValue>, notes: &mut Notes, headers: &mut HeaderMap) {
     if let Some(server) = server
         && (manager.server_header == ServerHeader::Overwrite
             || manager.server_header == ServerHeader::AppendIfAbsent && !headers.contains_key(SERVER))
     {
         headers.insert(SERVER, server.clone());
     }
-    if let Some(id) = id {
+    if let Some(id) = notes.id.take() {
         headers.insert(forwarded::REQUEST_ID, id);
+    }
+    if let Some(cookie) = notes.cookie.take() {
+        headers.append(SET_COOKIE, cookie);
     }
     if let Some(via) = &manager.via {
         forwarded::add_via(headers, via);
@@ -197,6 +201,8 @@ fn begin<'a>(
         RouteAction::Forward(to) => to,
     };
     let (cluster, weighted) = target::choose(&to.to, &head, state)?;
+    let hashed = if to.hash.is_empty() { Hashed::default() } else { hash::hash(&to.hash, &head, origin.address) };
+    notes.cookie = hashed.cookie;
     let mut terms = Terms::new(to, &mut head, origin.internal);
     if change.is_some() {
         terms = Terms::without_end();
@@ -222,7 +228,7 @@ fn begin<'a>(
         per_try: terms.per_try,
         longest: terms.longest,
     };
-    let errand = Errand { auto_host, ..limits.into() };
+    let errand = Errand { auto_host, hash: hashed.hash, high_priority: to.high_priority, ..limits.into() };
     let answer_headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.response_headers, |own| &own.1);
     let class = if probe { None } else { state.class(stats, route, upstream) };
     let change = change.map(|protocol| {

@@ -3,6 +3,7 @@
 
 use crate::access_log::{Logger, Outs};
 use crate::config::model::{Cluster, Config, Discovery, Endpoint, Forward, MirrorPolicy, Route, RouteAction, RuntimeFraction};
+use crate::health::registry::Registry;
 use crate::mirror::sample::Fraction;
 use crate::mirror::{Mirror, To};
 use crate::router::Circumstances;
@@ -54,11 +55,22 @@ pub struct State {
 
 impl State {
     /// Prepares a configuration.
-    pub fn new(config: Arc<Config>, endpoints: &Endpoints, overrides: &Arc<Overrides>, stats: &WorkerStats, logs: &Outs) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        endpoints: &Endpoints,
+        overrides: &Arc<Overrides>,
+        stats: &WorkerStats,
+        logs: &Outs,
+        health: &Arc<Registry>,
+    ) -> Self {
         let known = |name: &str| endpoints.get(name).map(Vec::as_slice).unwrap_or_default();
-        let upstreams: Vec<_> =
-            config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), stats.cluster(&c.name), known(&c.name)))).collect();
-        let probes = config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), Rc::default(), known(&c.name)))).collect();
+        let upstreams: Vec<_> = config
+            .clusters
+            .iter()
+            .map(|c| Rc::new(Upstream::new(c.clone(), stats.cluster(&c.name), known(&c.name), health.clone())))
+            .collect();
+        let probes =
+            config.clusters.iter().map(|c| Rc::new(Upstream::new(c.clone(), Rc::default(), known(&c.name), health.clone()))).collect();
         let by_name = upstreams.iter().map(|u| (u.cluster.name.clone(), u.clone())).collect();
         let loggers = config.managers.iter().map(|m| m.access_logs.iter().map(|log| logs.logger(log)).collect()).collect();
         let servers = config.managers.iter().map(|m| HeaderValue::from_str(&m.server_name).ok()).collect();
@@ -146,6 +158,12 @@ impl State {
     /// Looks after what only time changes.
     pub fn sweep(&self) {
         self.upstreams.iter().chain(&self.probes).for_each(|u| u.sweep());
+    }
+
+    /// The health of a cluster's endpoints changed.
+    pub fn health_changed(&self, cluster: &str) {
+        let both = self.upstreams.iter().chain(&self.probes).filter(|u| u.cluster.name == cluster);
+        both.for_each(|u| u.health_changed());
     }
 
     /// New endpoints of a cluster.

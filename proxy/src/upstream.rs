@@ -4,6 +4,7 @@
 //! own. A connection that cannot be established is tried on another endpoint: nothing was sent yet. Not here: what the request means, copies.
 
 pub mod answer;
+pub mod balance;
 pub mod changed;
 pub mod connect;
 pub mod connection;
@@ -19,11 +20,13 @@ pub mod rtt;
 pub mod slots;
 pub mod upload;
 
-use crate::config::model::{Cluster, Discovery, Endpoint, LbPolicy, Protocol};
+use crate::config::model::{Breaker, Cluster, Discovery, Endpoint, Protocol};
 use crate::error::ProxyError;
+use crate::health::registry::Registry;
 use crate::stats::ClusterStats;
 use crate::tls::client::Client;
 use answer::{Flight, UpstreamBody};
+use balance::Balancer;
 use connect::Connector;
 use endpoint::EndpointState;
 use errand::Errand;
@@ -32,7 +35,6 @@ use http::header::HOST;
 use http::{HeaderValue, Response};
 use original::Destinations;
 use patience::Patience;
-use rand::RngExt as _;
 use request::Parcel;
 use retry::budget::{Permit, Retries};
 use slots::Slots;
@@ -47,6 +49,9 @@ use std::task::Poll;
 /// Endpoints tried when a connection cannot be established.
 const CONNECT_TRIES: usize = 3;
 
+/// An endpoint that was not wanted is asked for anew so often, before any other is taken.
+const CHOICES: u32 = 4;
+
 /// A cluster as one worker uses it.
 #[derive(Debug)]
 pub struct Upstream {
@@ -55,11 +60,11 @@ pub struct Upstream {
     /// Its numbers.
     pub stats: Rc<ClusterStats>,
     endpoints: RefCell<Vec<Rc<EndpointState>>>,
-    next: Cell<usize>,
-    active: Rc<Cell<u32>>,
-    slots: Rc<Slots>,
+    balancer: RefCell<Balancer>,
+    /// Circuit breakers of default and of high priority.
+    lanes: [Lane; 2],
     connector: Connector,
-    retries: Retries,
+    health: Arc<Registry>,
     /// Endpoint of the exchange that failed last: for the one who is told of the failure, before anything else runs.
     failed_at: Cell<Option<SocketAddr>>,
     /// Tries of the exchange that was told of last, in the same way.
@@ -68,24 +73,38 @@ pub struct Upstream {
     destinations: Option<Box<Destinations>>,
 }
 
+/// What is under way under one priority's circuit breakers.
+#[derive(Debug)]
+struct Lane {
+    breaker: Breaker,
+    active: Rc<Cell<u32>>,
+    slots: Rc<Slots>,
+    retries: Retries,
+}
+
+impl Lane {
+    fn new(breaker: Breaker) -> Self {
+        Self { breaker, active: Rc::default(), slots: Slots::new(breaker.max_connections), retries: Retries::default() }
+    }
+}
+
 impl Upstream {
     /// A cluster with its first endpoints.
-    pub fn new(cluster: Arc<Cluster>, stats: Rc<ClusterStats>, endpoints: &[Endpoint]) -> Self {
-        let slots = Slots::new(cluster.breaker.max_connections);
+    pub fn new(cluster: Arc<Cluster>, stats: Rc<ClusterStats>, endpoints: &[Endpoint], health: Arc<Registry>) -> Self {
         let destinations = match &cluster.discovery {
             Discovery::OriginalDst(settings) => Some(Box::new(Destinations::new(settings))),
             _ => None,
         };
         let connector = Connector::new(cluster.clone(), stats.clone());
+        let lanes = [Lane::new(cluster.breaker), Lane::new(cluster.breaker_high)];
         let it = Self {
             cluster,
             stats,
             endpoints: RefCell::default(),
-            next: Cell::new(0),
-            active: Rc::default(),
-            slots,
+            balancer: RefCell::default(),
+            lanes,
             connector,
-            retries: Retries::default(),
+            health,
             failed_at: Cell::new(None),
             tries: Cell::new(0),
             destinations,
@@ -96,16 +115,32 @@ impl Upstream {
 
     /// Replaces the endpoints; connections to those that stay are kept.
     pub fn set_endpoints(&self, endpoints: &[Endpoint]) {
-        let mut now = self.endpoints.borrow_mut();
-        let known = std::mem::take(&mut *now);
-        for endpoint in endpoints.iter().filter(|e| e.healthy) {
-            let same =
-                |k: &&Rc<EndpointState>| k.address == endpoint.address && k.hostname.as_ref().map_or("", as_str) == &*endpoint.hostname;
-            let fresh = || Rc::new(EndpointState::new(endpoint.address, &endpoint.hostname));
-            let state = known.iter().find(same).cloned().unwrap_or_else(fresh);
-            state.weight.set(endpoint.weight.max(1));
-            now.push(state);
+        {
+            let mut now = self.endpoints.borrow_mut();
+            let known = std::mem::take(&mut *now);
+            for endpoint in endpoints.iter().filter(|e| e.healthy) {
+                let same =
+                    |k: &&Rc<EndpointState>| k.address == endpoint.address && k.hostname.as_ref().map_or("", as_str) == &*endpoint.hostname;
+                let health = || self.health.host(&self.cluster, endpoint.address);
+                let fresh = || Rc::new(EndpointState::new(endpoint.address, &endpoint.hostname, health()));
+                let state = known.iter().find(same).cloned().unwrap_or_else(fresh);
+                state.update(endpoint);
+                now.push(state);
+            }
         }
+        self.rebalance();
+    }
+
+    /// The health of endpoints changed.
+    pub fn health_changed(&self) {
+        self.rebalance();
+    }
+
+    /// Orders the endpoints anew: they or their health changed.
+    fn rebalance(&self) {
+        self.endpoints.borrow().iter().for_each(|e| e.look());
+        let balancer = Balancer::new(self.cluster.lb, &self.cluster.lb_settings, &self.endpoints.borrow());
+        self.balancer.replace(balancer);
     }
 
     /// The TLS context for new connections.
@@ -144,8 +179,9 @@ impl Upstream {
         to: &mut Option<SocketAddr>,
     ) -> Result<Response<UpstreamBody>, ProxyError> {
         self.stats.requests.add(1);
-        let mut flight = Flight::start(&self.stats, &self.active, errand.limits.arrived);
-        if self.active.get() > self.cluster.breaker.max_requests {
+        let lane = self.lane(errand.high_priority);
+        let mut flight = Flight::start(&self.stats, &lane.active, errand.limits.arrived);
+        if lane.active.get() > lane.breaker.max_requests {
             return Err(flight.fail(ProxyError::Overflow));
         }
         let mut patience = Patience::new(errand.limits, parcel.as_ref().and_then(|r| r.body().upload()));
@@ -166,9 +202,14 @@ impl Upstream {
         }
     }
 
+    fn lane(&self, high_priority: bool) -> &Lane {
+        &self.lanes[usize::from(high_priority)]
+    }
+
     /// The right to one more retry, if there may be one now.
-    pub fn retry_permit(&self) -> Option<Permit> {
-        self.retries.permit(self.cluster.breaker.retries, self.active.get())
+    pub fn retry_permit(&self, high_priority: bool) -> Option<Permit> {
+        let lane = self.lane(high_priority);
+        lane.retries.permit(lane.breaker.retries, lane.active.get())
     }
 
     async fn try_endpoints(
@@ -179,9 +220,10 @@ impl Upstream {
         flight: &mut Flight,
     ) -> Result<Answer, ProxyError> {
         if self.cluster.protocol != Protocol::Http2 {
-            let slot = match self.slots.try_take() {
+            let lane = self.lane(errand.high_priority);
+            let slot = match lane.slots.try_take() {
                 Some(slot) => slot,
-                None => self.slots.wait(self.cluster.breaker.max_pending_requests).await?,
+                None => lane.slots.wait(lane.breaker.max_pending_requests).await?,
             };
             flight.hold(slot);
         }
@@ -190,7 +232,7 @@ impl Upstream {
             let endpoint = match &self.destinations {
                 Some(_) if tried.is_some() => break,
                 Some(destinations) => destinations.choose(parcel.as_ref())?,
-                None => match self.pick(*tried, errand.avoid) {
+                None => match self.pick(&errand, *tried) {
                     Some(endpoint) => endpoint,
                     None => break,
                 },
@@ -201,7 +243,13 @@ impl Upstream {
                 request.headers_mut().insert(HOST, name.clone());
             }
             match exchange::send(&endpoint, &self.connector, parcel).await {
-                Err(why) if parcel.is_some() => error = why,
+                Err(why) => {
+                    endpoint.ended(why);
+                    error = why;
+                    if parcel.is_none() {
+                        return Err(why);
+                    }
+                }
                 done => return done,
             }
         }
@@ -209,41 +257,20 @@ impl Upstream {
     }
 
     /// An endpoint by the cluster's policy; not the one tried before, and none of those to avoid, if there is another.
-    fn pick(&self, not: Option<SocketAddr>, avoid: &[SocketAddr]) -> Option<Rc<EndpointState>> {
-        let endpoints = self.endpoints.borrow();
-        let n = endpoints.len();
-        if n == 0 {
-            return None;
+    fn pick(&self, errand: &Errand<'_>, not: Option<SocketAddr>) -> Option<Rc<EndpointState>> {
+        let balancer = self.balancer.borrow();
+        if balancer.in_panic() {
+            self.stats.events.add("lb_healthy_panic");
         }
-        let at = match self.cluster.lb {
-            LbPolicy::RoundRobin => self.turn(&endpoints),
-            LbPolicy::Random => rand::rng().random_range(0..n),
-            LbPolicy::LeastRequest => {
-                let (a, b) = (rand::rng().random_range(0..n), rand::rng().random_range(0..n));
-                if endpoints[b].active.get() < endpoints[a].active.get() { b } else { a }
-            }
-        };
-        let unwanted = |e: &EndpointState| not == Some(e.address) || avoid.contains(&e.address);
-        if !unwanted(&endpoints[at]) {
-            return Some(endpoints[at].clone());
+        let first = balancer.choose(errand.hash, 0)?;
+        let wanted = |e: &Rc<EndpointState>| not != Some(e.address) && !errand.avoid.contains(&e.address);
+        if wanted(first) {
+            return Some(first.clone());
         }
-        let other = (1..n).map(|step| &endpoints[(at + step) % n]).find(|e| !unwanted(e));
+        let next = (1..CHOICES).filter_map(|attempt| balancer.choose(errand.hash, attempt)).find(|e| wanted(e));
+        let other = next.or_else(|| balancer.hosts().find(|e| wanted(e)));
         // Trying the only one again at once would not help; after a wait it may.
-        other.or(if not.is_none() { endpoints.get(at) } else { None }).cloned()
-    }
-
-    /// Weighted round robin: an endpoint has as many turns in a row as its weight.
-    fn turn(&self, endpoints: &[Rc<EndpointState>]) -> usize {
-        let total: usize = endpoints.iter().map(|e| e.weight.get() as usize).sum();
-        let mut turn = self.next.get() % total.max(1);
-        self.next.set(turn + 1);
-        for (i, endpoint) in endpoints.iter().enumerate() {
-            match turn.checked_sub(endpoint.weight.get() as usize) {
-                Some(rest) => turn = rest,
-                None => return i,
-            }
-        }
-        0
+        other.or(if not.is_none() { Some(first) } else { None }).cloned()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod tunnel;
 use crate::access_log::Outs;
 use crate::access_log::writer::Sender;
 use crate::config::model::{Config, Endpoint};
+use crate::health::registry::Registry;
 use crate::runtime::Overrides;
 use crate::state::{Endpoints, State};
 use crate::stats::WorkerStats;
@@ -47,6 +48,8 @@ pub enum Order {
     Tls(Arc<Contexts>),
     /// A cluster's endpoints changed.
     Endpoints(String, Vec<Endpoint>),
+    /// The health of a cluster's endpoints changed.
+    Health(String),
     /// Run-time values changed.
     Overrides(Arc<Overrides>),
     /// Add your numbers.
@@ -66,7 +69,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the thread or its runtime cannot be made.
-    pub fn start(nth: usize, writer: Sender) -> std::io::Result<Self> {
+    pub fn start(nth: usize, writer: Sender, health: Arc<Registry>) -> std::io::Result<Self> {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (ready, started) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name(format!("worker-{nth}")).spawn(move || {
@@ -74,7 +77,7 @@ impl Worker {
                 Ok(runtime) => {
                     // The one who waits for this outlives it.
                     let _ = ready.send(Ok(()));
-                    runtime.block_on(Shell::new(writer).run(inbox));
+                    runtime.block_on(Shell::new(writer, health).run(inbox));
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -115,12 +118,13 @@ struct Shell {
     listening: Vec<Listening>,
     connections: Rc<Connections>,
     logs: Outs,
+    health: Arc<Registry>,
     /// When a drain began and when it is to be over.
     drain: Option<(Instant, Instant)>,
 }
 
 impl Shell {
-    fn new(writer: Sender) -> Self {
+    fn new(writer: Sender, health: Arc<Registry>) -> Self {
         Self {
             state: Rc::default(),
             stats: Rc::default(),
@@ -128,6 +132,7 @@ impl Shell {
             listening: Vec::new(),
             connections: Rc::default(),
             logs: Outs::new(writer),
+            health,
             drain: None,
         }
     }
@@ -170,6 +175,11 @@ impl Shell {
                     state.set_endpoints(&cluster, &endpoints);
                 }
             }
+            Order::Health(cluster) => {
+                if let Some(state) = self.state.borrow().as_ref() {
+                    state.health_changed(&cluster);
+                }
+            }
             Order::Overrides(overrides) => {
                 self.overrides = overrides;
                 if let Some(state) = self.state.borrow().as_ref() {
@@ -206,7 +216,7 @@ impl Shell {
     }
 
     fn configure(&mut self, config: Arc<Config>, sockets: Vec<(usize, StdListener)>, endpoints: &Endpoints, tls: &Arc<Contexts>) {
-        let state = State::new(config.clone(), endpoints, &self.overrides, &self.stats, &self.logs);
+        let state = State::new(config.clone(), endpoints, &self.overrides, &self.stats, &self.logs, &self.health);
         state.set_tls(tls);
         self.state.replace(Some(Rc::new(state)));
         self.listening.retain(|l| config.listeners.iter().any(|c| c.name == l.name && c.address == l.address));

@@ -5,6 +5,8 @@
 mod attacks;
 #[path = "dataplane/backend.rs"]
 mod backend;
+#[path = "dataplane/balancing.rs"]
+mod balancing;
 #[path = "dataplane/changing.rs"]
 mod changing;
 #[path = "dataplane/client.rs"]
@@ -13,6 +15,8 @@ mod client;
 mod failures;
 #[path = "dataplane/forwarding.rs"]
 mod forwarding;
+#[path = "dataplane/health.rs"]
+mod health;
 #[path = "dataplane/interception.rs"]
 mod interception;
 #[path = "dataplane/lifecycle.rs"]

@@ -104,6 +104,10 @@ pub struct ClusterSnapshot {
     pub tcp_rtt_us: LatencyHistogram,
     /// Endpoints now in rotation.
     pub endpoints: Vec<String>,
+    /// Endpoints known, whatever their health.
+    pub endpoints_total: u64,
+    /// Endpoints that outlier detection has ejected now.
+    pub endpoints_ejected: u64,
 }
 
 /// Cumulative numbers of one named route towards one cluster: production's, or a mirror's for the copies of the route's requests.

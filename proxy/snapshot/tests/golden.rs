@@ -31,6 +31,8 @@ fn filled() -> Snapshot {
         rtt_us: 30,
         tcp_rtt_us: histogram(&[30]),
         endpoints: vec!["127.0.0.1:8080".into()],
+        endpoints_total: 2,
+        endpoints_ejected: 1,
         ..ClusterSnapshot::default()
     };
     let mirror = MirrorSnapshot {

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod action;
+mod balancing;
 mod chains;
 mod cluster;
 mod clusters;
@@ -13,7 +14,9 @@ pub mod eds;
 mod endpoint;
 mod filters;
 mod format;
+mod hash;
 mod headers;
+mod health;
 mod http_manager;
 mod limits;
 mod listener;

@@ -190,6 +190,8 @@ mod tests {
             idle_timeout: None,
             max_duration,
             retry: retry.map(Arc::new),
+            high_priority: false,
+            hash: Vec::new(),
             retry_buffer: 100,
             mirrors: Vec::new(),
         }

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 pub struct Notes {
     /// Its `x-request-id`, when the answer is to tell it.
     pub id: Option<HeaderValue>,
+    /// A cookie that its client is to have.
+    pub cookie: Option<HeaderValue>,
     /// It is gRPC's: answers made here have to be, too.
     pub grpc: bool,
     /// Its record, when something will read it.

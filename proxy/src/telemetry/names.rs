@@ -12,6 +12,10 @@ pub const UPSTREAM_RQ_TIME: &str = "envoy_cluster_upstream_rq_time";
 pub const UPSTREAM_CX_CONNECT_MS: &str = "envoy_cluster_upstream_cx_connect_ms";
 /// Endpoints in rotation. Label `envoy_cluster_name`.
 pub const MEMBERSHIP_HEALTHY: &str = "envoy_cluster_membership_healthy";
+/// Endpoints known. Label `envoy_cluster_name`.
+pub const MEMBERSHIP_TOTAL: &str = "envoy_cluster_membership_total";
+/// Endpoints ejected by outlier detection. Label `envoy_cluster_name`.
+pub const EJECTIONS_ACTIVE: &str = "envoy_cluster_outlier_detection_ejections_active";
 /// Body bytes sent. Label `envoy_cluster_name`.
 pub const UPSTREAM_TX_BYTES: &str = "envoy_cluster_upstream_cx_tx_bytes_total";
 /// Body bytes received. Label `envoy_cluster_name`.
@@ -80,13 +84,93 @@ pub const RELOAD_REFUSED: &str = "foreshadow_config_last_reload_refused";
 pub const GENERATION: &str = "foreshadow_config_generation";
 
 /// Counters of a cluster that are counted by name: the event, the metric, its help. Label `envoy_cluster_name`.
-pub const CLUSTER_EVENTS: [(&str, &str, &str); 6] = [
+pub const CLUSTER_EVENTS: [(&str, &str, &str); 26] = [
     ("upstream_rq_retry", "envoy_cluster_upstream_rq_retry", "Requests tried again"),
     ("upstream_rq_retry_success", "envoy_cluster_upstream_rq_retry_success", "Retries that helped"),
     ("upstream_rq_retry_overflow", "envoy_cluster_upstream_rq_retry_overflow", "Retries not made: too many at once"),
     ("upstream_rq_retry_limit_exceeded", "envoy_cluster_upstream_rq_retry_limit_exceeded", "Retries not made: none left"),
     ("upstream_rq_retry_backoff_exponential", "envoy_cluster_upstream_rq_retry_backoff_exponential", "Waits before a retry"),
+    ("lb_healthy_panic", "envoy_cluster_lb_healthy_panic", "Endpoints chosen without regard to health: too few were healthy"),
     ("retry_or_shadow_abandoned", "envoy_cluster_retry_or_shadow_abandoned", "Bodies too large to be kept for a retry"),
+    ("outlier_detection_ejections_enforced_total", "envoy_cluster_outlier_detection_ejections_enforced_total", "Endpoints ejected"),
+    (
+        "outlier_detection_ejections_overflow",
+        "envoy_cluster_outlier_detection_ejections_overflow",
+        "Ejections not made: too many endpoints are ejected already",
+    ),
+    (
+        "outlier_detection_ejections_detected_consecutive_5xx",
+        "envoy_cluster_outlier_detection_ejections_detected_consecutive_5xx",
+        "Endpoints suspected for failures in a row",
+    ),
+    (
+        "outlier_detection_ejections_enforced_consecutive_5xx",
+        "envoy_cluster_outlier_detection_ejections_enforced_consecutive_5xx",
+        "Endpoints ejected for failures in a row",
+    ),
+    (
+        "outlier_detection_ejections_detected_consecutive_gateway_failure",
+        "envoy_cluster_outlier_detection_ejections_detected_consecutive_gateway_failure",
+        "Endpoints suspected for gateway failures in a row",
+    ),
+    (
+        "outlier_detection_ejections_enforced_consecutive_gateway_failure",
+        "envoy_cluster_outlier_detection_ejections_enforced_consecutive_gateway_failure",
+        "Endpoints ejected for gateway failures in a row",
+    ),
+    (
+        "outlier_detection_ejections_detected_consecutive_local_origin_failure",
+        "envoy_cluster_outlier_detection_ejections_detected_consecutive_local_origin_failure",
+        "Endpoints suspected for failures without an answer in a row",
+    ),
+    (
+        "outlier_detection_ejections_enforced_consecutive_local_origin_failure",
+        "envoy_cluster_outlier_detection_ejections_enforced_consecutive_local_origin_failure",
+        "Endpoints ejected for failures without an answer in a row",
+    ),
+    (
+        "outlier_detection_ejections_detected_success_rate",
+        "envoy_cluster_outlier_detection_ejections_detected_success_rate",
+        "Endpoints suspected for a success rate far below the others'",
+    ),
+    (
+        "outlier_detection_ejections_enforced_success_rate",
+        "envoy_cluster_outlier_detection_ejections_enforced_success_rate",
+        "Endpoints ejected for a success rate far below the others'",
+    ),
+    (
+        "outlier_detection_ejections_detected_local_origin_success_rate",
+        "envoy_cluster_outlier_detection_ejections_detected_local_origin_success_rate",
+        "Endpoints suspected for a rate of answers far below the others'",
+    ),
+    (
+        "outlier_detection_ejections_enforced_local_origin_success_rate",
+        "envoy_cluster_outlier_detection_ejections_enforced_local_origin_success_rate",
+        "Endpoints ejected for a rate of answers far below the others'",
+    ),
+    (
+        "outlier_detection_ejections_detected_failure_percentage",
+        "envoy_cluster_outlier_detection_ejections_detected_failure_percentage",
+        "Endpoints suspected for too many failures",
+    ),
+    (
+        "outlier_detection_ejections_enforced_failure_percentage",
+        "envoy_cluster_outlier_detection_ejections_enforced_failure_percentage",
+        "Endpoints ejected for too many failures",
+    ),
+    (
+        "outlier_detection_ejections_detected_local_origin_failure_percentage",
+        "envoy_cluster_outlier_detection_ejections_detected_local_origin_failure_percentage",
+        "Endpoints suspected for too many failures without an answer",
+    ),
+    (
+        "outlier_detection_ejections_enforced_local_origin_failure_percentage",
+        "envoy_cluster_outlier_detection_ejections_enforced_local_origin_failure_percentage",
+        "Endpoints ejected for too many failures without an answer",
+    ),
+    ("health_check_attempt", "envoy_cluster_health_check_attempt", "Health checks made"),
+    ("health_check_success", "envoy_cluster_health_check_success", "Health checks that went well"),
+    ("health_check_failure", "envoy_cluster_health_check_failure", "Health checks that did not"),
 ];
 
 /// Counters of a cluster that are failures by reason: the reason, the metric, its help. Label `envoy_cluster_name`.

@@ -144,6 +144,8 @@ fn clusters(all: &mut Families, snapshot: &Snapshot) {
         all.histogram(names::TCP_RTT, "Milliseconds of smoothed TCP round trip time", labels(), &c.tcp_rtt_us);
         all.counter(names::UPSTREAM_TX_BYTES, "Body bytes sent", labels(), c.bytes_sent);
         all.counter(names::UPSTREAM_RX_BYTES, "Body bytes received", labels(), c.bytes_received);
+        all.gauge(names::MEMBERSHIP_TOTAL, "Endpoints known", labels(), c.endpoints_total as f64);
+        all.gauge(names::EJECTIONS_ACTIVE, "Endpoints ejected", labels(), c.endpoints_ejected as f64);
         all.gauge(names::MEMBERSHIP_HEALTHY, "Endpoints in rotation", labels(), c.endpoints.len() as f64);
     }
 }

@@ -88,6 +88,10 @@ impl Flight {
 
     /// Closes it as failed; hands the error through.
     pub fn fail(mut self, why: ProxyError) -> ProxyError {
+        // What else fails is told where it fails, with the endpoint it fails at.
+        if let (ProxyError::Timeout | ProxyError::PerTryTimeout, Some(endpoint)) = (why, &self.endpoint) {
+            endpoint.ended(why);
+        }
         self.close(|stats| stats.failures.add(why.reason()));
         why
     }
@@ -97,6 +101,9 @@ impl Flight {
         let (head, inner) = answer.response.into_parts();
         self.status = head.status;
         patience.answered();
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.answered(head.status.as_u16());
+        }
         let us = self.arrived.elapsed().as_micros() as u64;
         if head.status.as_u16() < 500 {
             self.stats.first_byte.borrow_mut().record_us(us);
@@ -230,6 +237,9 @@ impl UpstreamBody {
     }
 
     fn fail(&mut self, why: ProxyError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(endpoint) = &self.flight.endpoint {
+            endpoint.ended(why);
+        }
         self.flight.close(|stats| stats.failures.add(why.reason()));
         Poll::Ready(Some(Err(why.into())))
     }

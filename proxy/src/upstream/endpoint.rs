@@ -2,10 +2,13 @@
 
 use super::connect::Connector;
 use super::connection::{H1, H2, begin_h1, begin_h2};
+use crate::config::model::{Endpoint, Locality};
 use crate::error::ProxyError;
+use crate::health::host::{HostHealth, Outcome};
 use http::HeaderValue;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Idle connections kept per endpoint and worker.
 const MAX_IDLE: usize = 256;
@@ -27,8 +30,16 @@ pub struct EndpointState {
     pub hostname: Option<HeaderValue>,
     /// Its weight, at least 1.
     pub weight: Cell<u32>,
+    /// Its priority: 0 is served first.
+    pub priority: Cell<u32>,
+    /// Its locality.
+    pub locality: RefCell<Arc<Locality>>,
+    /// Nothing speaks against it.
+    pub usable: Cell<bool>,
     /// Requests under way.
     pub active: Cell<u32>,
+    /// Its health, which all workers share; None when its cluster has no health settings.
+    health: Option<Arc<HostHealth>>,
     idle: RefCell<Vec<H1>>,
     h2: RefCell<Option<H2>>,
     /// Which protocol it spoke the last time, once it is known.
@@ -39,19 +50,59 @@ pub struct EndpointState {
 
 impl EndpointState {
     /// An endpoint without connections.
-    pub fn new(address: SocketAddr, hostname: &str) -> Self {
+    pub fn new(address: SocketAddr, hostname: &str, health: Option<Arc<HostHealth>>) -> Self {
         let making = tokio::sync::Mutex::const_new(());
         let hostname = HeaderValue::from_str(hostname).ok().filter(|h| !h.is_empty());
         Self {
             address,
             hostname,
             weight: Cell::new(1),
+            priority: Cell::new(0),
+            locality: RefCell::default(),
+            usable: Cell::new(true),
             active: Cell::new(0),
+            health,
             idle: RefCell::default(),
             h2: RefCell::default(),
             http2: Cell::new(None),
             making,
         }
+    }
+
+    /// Takes over what is said of it now.
+    pub fn update(&self, endpoint: &Endpoint) {
+        self.weight.set(endpoint.weight.max(1));
+        self.priority.set(endpoint.priority);
+        self.locality.replace(endpoint.locality.clone());
+    }
+
+    /// Looks whether anything speaks against it now.
+    pub fn look(&self) {
+        self.usable.set(self.health.as_ref().is_none_or(|h| h.is_well()));
+    }
+
+    /// It answered with this status.
+    pub fn answered(&self, status: u16) {
+        if let Some(health) = &self.health {
+            health.ended(Outcome::Status(status));
+        }
+    }
+
+    /// A request to it failed, and it may have been the endpoint's fault.
+    pub fn ended(&self, why: ProxyError) {
+        let Some(health) = &self.health else { return };
+        match why {
+            ProxyError::Connect(_) => health.ended(Outcome::Connect),
+            ProxyError::Timeout | ProxyError::PerTryTimeout => health.ended(Outcome::Timeout),
+            ProxyError::Reset(_) | ProxyError::RefusedStream => health.ended(Outcome::Reset),
+            _ => {}
+        }
+    }
+
+    /// What consistent hashing knows it by: its name, if that is wanted and it has one, or its address.
+    pub fn hash_key(&self, names: bool) -> String {
+        let name = self.hostname.as_ref().filter(|_| names).and_then(|h| h.to_str().ok());
+        name.map_or_else(|| self.address.to_string(), str::to_owned)
     }
 
     /// Takes an idle connection that still lives, the one used last first: the others may grow old. Nobody polls idle connections, so each

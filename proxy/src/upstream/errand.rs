@@ -10,6 +10,10 @@ pub struct Errand<'a> {
     pub limits: Limits,
     /// The name of the chosen endpoint becomes the request's host.
     pub auto_host: bool,
+    /// What balancing by hash goes by.
+    pub hash: Option<u64>,
+    /// It counts under the high priority's circuit breakers.
+    pub high_priority: bool,
     /// Endpoints that are not to be chosen if there are others.
     pub avoid: &'a [SocketAddr],
     /// One endpoint only, even when it cannot be connected to: whoever asks tries again himself.
@@ -18,6 +22,6 @@ pub struct Errand<'a> {
 
 impl From<Limits> for Errand<'_> {
     fn from(limits: Limits) -> Self {
-        Self { limits, auto_host: false, avoid: &[], once: false }
+        Self { limits, auto_host: false, hash: None, high_priority: false, avoid: &[], once: false }
     }
 }

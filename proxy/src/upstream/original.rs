@@ -50,7 +50,7 @@ impl Destinations {
         if known.len() >= MOST {
             return Err(ProxyError::Overflow);
         }
-        let endpoint = Rc::new(EndpointState::new(address, ""));
+        let endpoint = Rc::new(EndpointState::new(address, "", None));
         known.insert(address, Known { endpoint: endpoint.clone(), used: Cell::new(Instant::now()) });
         Ok(endpoint)
     }

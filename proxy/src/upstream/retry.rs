@@ -55,7 +55,7 @@ pub async fn send(upstream: &Upstream, parcel: &mut Parcel, errand: Errand<'_>, 
             again.settle();
             return if was_retry { sent.map_err(ProxyError::again) } else { sent };
         }
-        permit = allowed(upstream, &mut retry, &again);
+        permit = allowed(upstream, errand.high_priority, &mut retry, &again);
         if permit.is_none() {
             again.settle();
             return if was_retry { sent.map_err(ProxyError::again) } else { sent };
@@ -70,7 +70,7 @@ pub async fn send(upstream: &Upstream, parcel: &mut Parcel, errand: Errand<'_>, 
 }
 
 /// Counts a retry if there may be one.
-fn allowed(upstream: &Upstream, retry: &mut Retry, again: &Again) -> Option<Permit> {
+fn allowed(upstream: &Upstream, high_priority: bool, retry: &mut Retry, again: &Again) -> Option<Permit> {
     let events = &upstream.stats.events;
     if retry.left == 0 {
         events.add("upstream_rq_retry_limit_exceeded");
@@ -81,7 +81,7 @@ fn allowed(upstream: &Upstream, retry: &mut Retry, again: &Again) -> Option<Perm
         return None;
     }
     retry.left -= 1;
-    let permit = upstream.retry_permit();
+    let permit = upstream.retry_permit(high_priority);
     events.add(if permit.is_some() { "upstream_rq_retry" } else { "upstream_rq_retry_overflow" });
     permit
 }

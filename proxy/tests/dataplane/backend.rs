@@ -7,13 +7,16 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -147,6 +150,18 @@ impl Backend {
     }
 }
 
+/// Frames at hand.
+struct Frames(std::collections::VecDeque<Frame<Bytes>>);
+
+impl hyper::body::Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(Ok))
+    }
+}
+
 type Body = BoxBody<Bytes, hyper::Error>;
 
 fn full(bytes: impl Into<Bytes>) -> Body {
@@ -185,6 +200,13 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         "stall" if before < number => {
             tokio::time::sleep(Duration::from_secs(60)).await;
             answer.body(full("late")).unwrap()
+        }
+        "grpc.health.v1.Health" => {
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+            let frames = [Frame::data(Bytes::from_static(b"\0\0\0\0\x02\x08\x01")), Frame::trailers(trailers)];
+            let body = Frames(frames.into_iter().collect());
+            answer.header("content-type", "application/grpc").body(body.map_err(|never: Infallible| match never {}).boxed()).unwrap()
         }
         "wait" => {
             tokio::time::sleep(Duration::from_millis(number as u64)).await;

@@ -107,8 +107,8 @@ async fn another_endpoint_is_tried_when_asked_for() {
     for _ in 0..10 {
         assert_eq!(get(&proxy, "/").await.status, 200);
     }
-    // In turn: the first try of each finds nobody, the second finds the other.
-    assert_eq!(proxy.cluster("app").await.failures.get("connect"), Some(&10));
+    // In turn: the first try of each finds nobody, the second finds the other; the very first may be the other's turn.
+    assert!((9..=10).contains(&proxy.cluster("app").await.failures["connect"]));
     // One that answers badly is left alone, too.
     let proxy = start(&route(&policy), &[good.address, bad.address], "").await;
     for _ in 0..4 {

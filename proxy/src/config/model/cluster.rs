@@ -1,7 +1,7 @@
 //! Clusters as they can be served. Part of [`super`], which re-exports it.
 
-use super::MirrorPolicy;
 use super::tls::UpstreamTls;
+use super::{HealthCheck, MirrorPolicy, Outlier};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,20 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// Balancing.
     pub lb: LbPolicy,
+    /// How exactly.
+    pub lb_settings: LbSettings,
     /// What is spoken to its endpoints.
     pub protocol: Protocol,
     /// TLS to its endpoints, if any.
     pub tls: Option<Arc<UpstreamTls>>,
-    /// Circuit breaker thresholds (default priority).
+    /// Passive health; None = off.
+    pub outlier: Option<Outlier>,
+    /// Active health; None = off.
+    pub health_check: Option<HealthCheck>,
+    /// Circuit breaker thresholds of requests of default priority.
     pub breaker: Breaker,
+    /// The same of high priority.
+    pub breaker_high: Breaker,
     /// Only ever the target of mirror policies.
     pub mirror_only: bool,
     /// The cluster's own mirror policies: when there are any, they are in force instead of [`super::Forward::mirrors`] for requests that
@@ -118,13 +126,56 @@ pub struct DnsHost {
 /// Balancing policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LbPolicy {
-    /// In turn.
+    /// In turn, by weight.
     #[default]
     RoundRobin,
-    /// The less loaded of two random ones.
+    /// The least loaded of some random ones; by weight and load when weights differ.
     LeastRequest,
     /// Any.
     Random,
+    /// By a hash of the request, on a ring (ketama).
+    RingHash,
+    /// By a hash of the request, out of a table (Maglev).
+    Maglev,
+}
+
+/// Settings of the balancing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LbSettings {
+    /// Endpoints that [`LbPolicy::LeastRequest`] looks at (default 2).
+    pub choices: u32,
+    /// How much load counts against weight in [`LbPolicy::LeastRequest`] (default 1).
+    pub active_bias: f64,
+    /// Least points on the ring (default 1,024).
+    pub ring_min: u64,
+    /// Most points on the ring (default 8 Mi).
+    pub ring_max: u64,
+    /// Size of Maglev's table, a prime (default 65,537).
+    pub table_size: u32,
+    /// Hashes are of names, not of addresses.
+    pub hash_names: bool,
+    /// Below this share of healthy endpoints all of them are used (default 50).
+    pub panic_percent: f64,
+    /// How much more than its share of healthy endpoints a priority takes, percent (default 140).
+    pub overprovisioning: u32,
+    /// Localities share the load by their weights.
+    pub by_locality: bool,
+}
+
+impl Default for LbSettings {
+    fn default() -> Self {
+        Self {
+            choices: 2,
+            active_bias: 1.0,
+            ring_min: 1024,
+            ring_max: 8 << 20,
+            table_size: 65_537,
+            hash_names: false,
+            panic_percent: 50.0,
+            overprovisioning: 140,
+            by_locality: false,
+        }
+    }
 }
 
 /// Circuit breaker thresholds; Envoy's default is 1,024 each and 3 retries.

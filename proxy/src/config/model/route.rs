@@ -157,6 +157,7 @@ impl StringMatch {
 
 /// What a route does.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "boxing the common case would cost every request a step")]
 pub enum RouteAction {
     /// Proxy.
     Forward(Forward),
@@ -192,10 +193,43 @@ pub struct Forward {
     pub upgrades: Upgrades,
     /// Retries.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// Counts under the high priority's circuit breakers.
+    pub high_priority: bool,
+    /// What balancing by hash goes by.
+    pub hash: Vec<HashPolicy>,
     /// Most bytes of a body kept for another try.
     pub retry_buffer: usize,
     /// Mirror policies in force here (the most specific non-empty list already chosen).
     pub mirrors: Vec<Arc<MirrorPolicy>>,
+}
+
+/// Something of a request that is hashed.
+#[derive(Debug, Clone)]
+pub struct HashPolicy {
+    /// What.
+    pub of: HashOf,
+    /// When it is there, the policies after it do not count.
+    pub terminal: bool,
+}
+
+/// What is hashed.
+#[derive(Debug, Clone)]
+pub enum HashOf {
+    /// A header's values.
+    Header(http::HeaderName),
+    /// A cookie's value.
+    Cookie {
+        /// Its name.
+        name: String,
+        /// A client without it gets one for so long (zero: until it ends); None = it does not.
+        ttl: Option<Duration>,
+        /// Path of the cookie that it gets.
+        path: String,
+    },
+    /// The client's address.
+    SourceIp,
+    /// The first query parameter of this name.
+    Query(String),
 }
 
 /// Envoy's `max_stream_duration`. Durations of zero are off.

@@ -8,20 +8,20 @@ use http::StatusCode;
 
 use super::clusters::Names;
 use super::headers::{self, Both};
-use super::{connection, retry, rewrites, weighted};
+use super::{cluster, connection, hash, retry, rewrites, weighted};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{HostRewrite, MaxDuration, PathRewrite, RetryPolicy, RouteAction, Target, Upgrades};
+use crate::config::model::{HashPolicy, HostRewrite, MaxDuration, PathRewrite, RetryPolicy, RouteAction, Target, Upgrades};
 use crate::config::raw;
 
 const ROUTE: Schema = Schema {
     name: "envoy.config.route.v3.RouteAction",
     fields: "upgrade_configs cluster weighted_clusters cluster_header cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal \
         auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout max_stream_duration \
-        retry_policy request_mirror_policies",
+        retry_policy priority hash_policy request_mirror_policies",
     unsupported: "cluster_specifier_plugin inline_cluster_specifier_plugin metadata_match path_rewrite_policy path_rewrite host_rewrite \
-        flush_timeout early_data_policy retry_policy_typed_config priority rate_limits \
-        include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset internal_redirect_policy \
+        flush_timeout early_data_policy retry_policy_typed_config rate_limits \
+        include_vh_rate_limits cors max_grpc_timeout grpc_timeout_offset internal_redirect_policy \
         internal_redirect_action max_internal_redirects hedge_policy",
 };
 
@@ -64,6 +64,10 @@ pub struct Draft<'a> {
     pub upgrades: Upgrades,
     /// Retries, when it says something of them.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// Counts under the high priority's circuit breakers.
+    pub high_priority: bool,
+    /// What balancing by hash goes by.
+    pub hash: Vec<HashPolicy>,
     /// `request_mirror_policies`, when there.
     pub mirrors: Option<Value<'a>>,
 }
@@ -90,6 +94,8 @@ pub fn route<'a>(value: &Value<'a>, names: &Names) -> Option<Draft<'a>> {
         idle_timeout,
         max_duration,
         retry,
+        high_priority: fields.get("priority").and_then(|v| cluster::priority(&v)) == Some(1),
+        hash: fields.list("hash_policy").iter().filter_map(hash::policy).collect(),
         mirrors: fields.get("request_mirror_policies"),
     })
 }

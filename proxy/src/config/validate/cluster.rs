@@ -5,22 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clusters::Names;
-use super::{eds, endpoint, mirror, original, protocol, tls};
+use super::{balancing, eds, endpoint, health, mirror, original, protocol, runtime, tls};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{Breaker, Cluster, Discovery, LbPolicy, Protocol, RetryLimit};
+use crate::config::model::{Breaker, Cluster, Discovery, LbSettings, Protocol, RetryLimit};
 use crate::config::raw::{self, parse};
 
 const CLUSTER: Schema = Schema {
     name: "envoy.config.cluster.v3.Cluster",
     fields: "name type eds_cluster_config connect_timeout lb_policy load_assignment circuit_breakers typed_extension_protocol_options \
-        http2_protocol_options dns_refresh_rate metadata cleanup_interval original_dst_lb_config transport_socket",
+        http2_protocol_options dns_refresh_rate metadata cleanup_interval original_dst_lb_config transport_socket \
+        ring_hash_lb_config maglev_lb_config least_request_lb_config common_lb_config \
+        outlier_detection health_checks",
     unsupported: "transport_socket_matches transport_socket_matcher alt_stat_name cluster_type per_connection_buffer_limit_bytes \
-        per_connection_buffer_high_watermark_timeout health_checks max_requests_per_connection upstream_http_protocol_options \
+        per_connection_buffer_high_watermark_timeout max_requests_per_connection upstream_http_protocol_options \
         common_http_protocol_options http_protocol_options dns_jitter dns_failure_refresh_rate respect_dns_ttl \
         dns_lookup_family dns_resolvers use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config wait_for_warm_on_init \
-        outlier_detection upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config \
-        least_request_lb_config round_robin_lb_config common_lb_config protocol_selection upstream_connection_options \
+        upstream_bind_config lb_subset_config protocol_selection upstream_connection_options \
         close_connections_on_host_health_failure ignore_health_on_host_removal filters load_balancing_policy lrs_server \
         lrs_report_endpoint_metrics track_timeout_budgets upstream_config track_cluster_stats preconnect_policy \
         connection_pool_per_downstream_connection",
@@ -51,8 +52,6 @@ const BUDGET: Schema = Schema {
     unsupported: "",
 };
 
-const PERCENT: Schema = Schema { name: "envoy.type.v3.Percent", fields: "value", unsupported: "" };
-
 #[derive(Clone, Copy, PartialEq)]
 enum Type {
     Static,
@@ -66,8 +65,8 @@ pub fn cluster(value: &Value<'_>, names: &Names) -> Option<Cluster> {
     let fields = value.message(&CLUSTER)?;
     let name = fields.need("name").and_then(|v| v.name());
     let connect_timeout = fields.get("connect_timeout").and_then(|v| v.positive_duration()).unwrap_or(Duration::from_secs(5));
-    let lb = fields.get("lb_policy").filter(|v| !original::provided(v)).and_then(|v| balancing(&v)).unwrap_or_default();
-    let breaker = fields.get("circuit_breakers").and_then(|v| breaker(&v)).unwrap_or_default();
+    let lb = fields.get("lb_policy").filter(|v| !original::provided(v)).and_then(|v| balancing::policy(&v)).unwrap_or_default();
+    let [breaker, breaker_high] = fields.get("circuit_breakers").map(|v| breakers(&v)).unwrap_or_default();
     let options = fields.get("typed_extension_protocol_options").map(|v| protocol::options(&v)).unwrap_or_default();
     let old_http2 = fields.one_of(&["typed_extension_protocol_options", "http2_protocol_options"]);
     let old_http2 = old_http2.filter(|(name, _)| *name == "http2_protocol_options").map(|(_, v)| protocol::http2(&v));
@@ -75,6 +74,8 @@ pub fn cluster(value: &Value<'_>, names: &Names) -> Option<Cluster> {
     let drafts = options.mirrors.map(|v| mirror::policies(&v, names, &place)).unwrap_or_default();
     let settings = fields.get("metadata").and_then(|v| mirror::settings(&v, names));
     let mirrors = mirror::Level::default().below(drafts, settings).ready;
+    let assignment = fields.get("load_assignment").and_then(|v| endpoint::assignment(&v));
+    let overprovisioning = assignment.and_then(|a| endpoint::overprovisioning(&a)).unwrap_or(140);
     let discovery = discovery(&fields, name.as_deref().unwrap_or_default());
     let protocol = if old_http2.is_some() { Protocol::Http2 } else { options.protocol };
     let tls = fields.get("transport_socket").map_or(Some(None), |v| tls::upstream(&v, protocol));
@@ -87,18 +88,16 @@ pub fn cluster(value: &Value<'_>, names: &Names) -> Option<Cluster> {
         discovery: discovery?,
         connect_timeout,
         lb,
+        lb_settings: LbSettings { overprovisioning, ..balancing::settings(&fields) },
         protocol,
         tls: tls?.map(Arc::new),
         breaker,
+        breaker_high,
+        outlier: fields.get("outlier_detection").and_then(|v| health::outlier(&v)),
+        health_check: fields.get("health_checks").and_then(|v| health::checks(&v)),
         mirror_only: false,
         mirrors,
     })
-}
-
-fn balancing(value: &Value<'_>) -> Option<LbPolicy> {
-    let choices = [("ROUND_ROBIN", 0, LbPolicy::RoundRobin), ("LEAST_REQUEST", 1, LbPolicy::LeastRequest), ("RANDOM", 3, LbPolicy::Random)];
-    let unsupported = [("RING_HASH", 2), ("MAGLEV", 5), ("CLUSTER_PROVIDED", 6), ("LOAD_BALANCING_POLICY_CONFIG", 7)];
-    value.supported_choice(&choices, &unsupported)
 }
 
 fn discovery(fields: &Fields<'_>, name: &str) -> Option<Discovery> {
@@ -177,21 +176,24 @@ fn endpoint_file(value: &Value<'_>, name: &str) -> Option<Discovery> {
     Some(Discovery::EdsFile { path, service_name, initial })
 }
 
-fn breaker(value: &Value<'_>) -> Option<Breaker> {
-    let fields = value.message(&BREAKERS)?;
-    let mut found = None;
-    for value in fields.list("thresholds") {
+/// Of default and of high priority.
+fn breakers(value: &Value<'_>) -> [Breaker; 2] {
+    let mut found = [None, None];
+    let thresholds_of = value.message(&BREAKERS).map(|f| f.list("thresholds")).unwrap_or_default();
+    for value in thresholds_of {
         let Some(fields) = value.message(&THRESHOLDS) else { continue };
-        if let Some(priority) = fields.get("priority")
-            && priority.supported_choice(&[("DEFAULT", 0, ())], &[("HIGH", 1)]).is_none()
-        {
-            continue;
-        }
-        if found.replace(thresholds(&fields)).is_some() {
+        let priority = fields.get("priority").map_or(Some(0), |v| priority(&v));
+        let Some(priority) = priority else { continue };
+        if found[priority].replace(thresholds(&fields)).is_some() {
             value.problem("thresholds for this priority stand before these", "keep one of them");
         }
     }
-    found
+    found.map(Option::unwrap_or_default)
+}
+
+/// A `RoutingPriority`: 0 is the default, 1 high.
+pub fn priority(value: &Value<'_>) -> Option<usize> {
+    value.choice(&[("DEFAULT", 0, 0), ("HIGH", 1, 1)])
 }
 
 fn thresholds(fields: &Fields<'_>) -> Breaker {
@@ -209,18 +211,7 @@ fn thresholds(fields: &Fields<'_>) -> Breaker {
 
 fn budget(value: &Value<'_>) -> Option<RetryLimit> {
     let fields = value.message(&BUDGET)?;
-    let percent = fields.get("budget_percent").map_or(Some(20.0), |v| percent(&v));
+    let percent = fields.get("budget_percent").map_or(Some(20.0), |v| runtime::percent(&v));
     let least = fields.get("min_retry_concurrency").map_or(Some(3), |v| v.wrapper().integer(0, u32::MAX));
     Some(RetryLimit::Budget { percent: percent?, least: least? })
-}
-
-/// A `Percent`, 0 to 100.
-pub fn percent(value: &Value<'_>) -> Option<f64> {
-    let Some(number) = value.message(&PERCENT)?.get("value") else { return Some(0.0) };
-    let found = number.number()?;
-    if !(0.0..=100.0).contains(&found) {
-        number.problem(format!("{found} is no percentage"), "expected 0 to 100");
-        return None;
-    }
-    Some(found)
 }

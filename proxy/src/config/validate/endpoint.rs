@@ -18,8 +18,14 @@ const SOCKET_ADDRESS: Schema = Schema {
 
 const ASSIGNMENT: Schema = Schema {
     name: "envoy.config.endpoint.v3.ClusterLoadAssignment",
-    fields: "cluster_name endpoints",
-    unsupported: "named_endpoints policy",
+    fields: "cluster_name endpoints policy",
+    unsupported: "named_endpoints",
+};
+
+const POLICY: Schema = Schema {
+    name: "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy",
+    fields: "overprovisioning_factor",
+    unsupported: "drop_overloads endpoint_stale_after weighted_priority_health",
 };
 
 const LOCALITY_ENDPOINTS: Schema = Schema {
@@ -92,9 +98,17 @@ pub fn assignment<'a>(value: &Value<'a>) -> Option<Fields<'a>> {
     Some(fields)
 }
 
+/// `policy.overprovisioning_factor` of a `ClusterLoadAssignment`, percent.
+pub fn overprovisioning(fields: &Fields<'_>) -> Option<u32> {
+    fields.get("policy")?.message(&POLICY)?.get("overprovisioning_factor")?.wrapper().integer(1, u32::MAX)
+}
+
 /// The same inside an Any.
 pub fn assignment_any<'a>(value: &Value<'a>) -> Option<Fields<'a>> {
     let fields = value.any_of(&ASSIGNMENT)?;
+    if let Some(policy) = fields.get("policy") {
+        policy.problem("a policy in an endpoint file is not supported yet", "remove it");
+    }
     fields.need("cluster_name").map(|v| v.name());
     Some(fields)
 }

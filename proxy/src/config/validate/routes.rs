@@ -231,6 +231,8 @@ fn forward(mut draft: action::Draft<'_>, above: &Above, scope: &Scope<'_>) -> Fo
         idle_timeout: draft.idle_timeout,
         max_duration: draft.max_duration,
         upgrades: draft.upgrades,
+        high_priority: draft.high_priority,
+        hash: draft.hash,
         retry: draft.retry.or_else(|| above.retry.clone()),
         retry_buffer: above.retry_buffer,
     }

@@ -60,3 +60,25 @@ fn flatten(tree: &Value<'_>, prefix: &str, values: &mut Vec<(String, f64)>) {
         }
     }
 }
+
+const DOUBLE: Schema = Schema { name: "envoy.config.core.v3.RuntimeDouble", fields: "default_value runtime_key", unsupported: "" };
+
+/// A `RuntimeDouble`: its default; the key is checked, and nothing can be set by it yet.
+pub fn double(value: &Value<'_>) -> Option<f64> {
+    let fields = value.message(&DOUBLE)?;
+    fields.need("runtime_key").map(|v| v.name());
+    fields.need("default_value")?.number()
+}
+
+const PERCENT: Schema = Schema { name: "envoy.type.v3.Percent", fields: "value", unsupported: "" };
+
+/// A `Percent`, 0 to 100.
+pub fn percent(value: &Value<'_>) -> Option<f64> {
+    let Some(number) = value.message(&PERCENT)?.get("value") else { return Some(0.0) };
+    let found = number.number()?;
+    if !(0.0..=100.0).contains(&found) {
+        number.problem(format!("{found} is no percentage"), "expected 0 to 100");
+        return None;
+    }
+    Some(found)
+}
