@@ -1,5 +1,7 @@
 //! The command line, and the exit codes (sysexits.h).
 
+pub mod cluster;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -46,6 +48,14 @@ pub enum Command {
     Status(Ask),
     /// Ask a running agent why its last decision was taken, and what would change it
     Explain(Ask),
+    /// Put the sidecar into manifests: every pod and pod template, as the controller's webhook would
+    Inject(cluster::Inject),
+    /// Run the cluster's controller: shadows, configuration of sidecars, injection webhook
+    Controller(cluster::Controller),
+    /// Print the objects of an installation, or write manifests/ as kustomization or chart
+    Manifests(cluster::Manifests),
+    /// Print the CustomResourceDefinition of ShadowScaler
+    Crd,
     /// Start and scale an application's processes as a specification says; `run` starts this by itself
     #[command(hide = true)]
     Orchestrate(Orchestrate),

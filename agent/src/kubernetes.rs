@@ -3,7 +3,17 @@
 //! Called by `main` for the cluster's commands. The types and what is computed from them are pure; IO stands in files of its own.
 
 pub mod act;
+pub mod controller;
 pub mod crd;
+pub mod inject;
 pub mod lease;
+pub mod manifests;
+pub mod metrics;
 pub mod names;
 pub mod node;
+pub mod quantity;
+pub mod server;
+pub mod shadow;
+pub mod webhook;
+pub mod writer;
+pub mod yaml;

@@ -2,9 +2,10 @@
 
 use clap::Parser;
 use foreshadow_agent::app::{self, AppError, Ended};
-use foreshadow_agent::cli::{self, Cli, Command, LogFormat, LogLevel, Orchestrate, Run};
+use foreshadow_agent::cli::{self, Cli, Command, LogFormat, LogLevel, Orchestrate, Run, cluster};
 use foreshadow_agent::config;
 use foreshadow_agent::instances::LaunchError;
+use foreshadow_agent::kubernetes::{controller, crd, inject, manifests, yaml};
 use foreshadow_agent::local::{self, spec::Spec};
 use foreshadow_agent::store::StoreError;
 use foreshadow_agent::{ask, export, replay};
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
         Command::Export(args) => export::command(&args),
         Command::Status(args) => ask::status(&args),
         Command::Explain(args) => ask::explain(&args),
+        Command::Inject(args) => inject::command::command(&args),
+        Command::Controller(args) => controller_command(args),
+        Command::Manifests(args) => manifests::command(&args),
+        Command::Crd => crd_command(),
         Command::Orchestrate(args) => orchestrate(&args),
     })
 }
@@ -46,6 +51,25 @@ fn run(args: &Run) -> u8 {
         Ok(Ok(Ended::Interrupted)) => cli::INTERRUPTED,
         Ok(Err(e)) => fail(&e.to_string(), code_of(&e)),
         Err(e) => fail(&format!("no runtime: {e}"), cli::INTERNAL),
+    }
+}
+
+fn controller_command(args: cluster::Controller) -> u8 {
+    log(args.log_level, args.log_format);
+    match on_runtime(2, controller::run(args)) {
+        Ok(Ok(())) => cli::OK,
+        Ok(Err(e)) => fail(&e.to_string(), e.code()),
+        Err(e) => fail(&format!("no runtime: {e}"), cli::INTERNAL),
+    }
+}
+
+fn crd_command() -> u8 {
+    match serde_json::to_value(crd::definition()) {
+        Ok(value) => {
+            print!("{}", yaml::write(&value));
+            cli::OK
+        }
+        Err(e) => fail(&format!("the definition cannot be written: {e}"), cli::INTERNAL),
     }
 }
 

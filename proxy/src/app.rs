@@ -132,6 +132,15 @@ async fn serve(args: &Args, source: Source, config: config::model::Config, log: 
             _ = usr1.recv() => control.reopen_logs(),
         }
     }
+    if args.linger_time_s > 0 {
+        tracing::info!(seconds = args.linger_time_s, "serving on before the drain; another signal cuts this short");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(args.linger_time_s)) => {}
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+            Some(()) = asked.recv() => {}
+        }
+    }
     tracing::info!(seconds = args.drain_time_s, "draining; a second signal ends at once");
     if *control.life().borrow() != Life::Draining {
         control.drain(grace);

@@ -35,6 +35,9 @@ pub struct Args {
     /// Seconds that requests under way may take to finish after SIGTERM
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub drain_time_s: u64,
+    /// Seconds after SIGTERM in which serving goes on as before, until nobody is sent here any more; then the drain begins
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub linger_time_s: u64,
     /// Write the admin address to this file once it listens
     #[arg(long, value_name = "FILE")]
     pub admin_address_path: Option<PathBuf>,

@@ -110,9 +110,10 @@ mod tests {
 
     #[test]
     fn without_an_outbound_port_nothing_that_leaves_is_touched() {
-        let text = shown(&["--include-inbound-ports", "8080,8081"], &Tool::Nft);
+        let text = shown(&["--include-inbound-ports", "8080,8081", "--direct-inbound-ports", "17100:8080"], &Tool::Nft);
         assert!(!text.contains("hook output"), "{text}");
         assert!(text.contains("tcp dport { 8080, 8081 } redirect to :15006"), "{text}");
+        assert!(text.contains("tcp dport 17100 redirect to :8080"), "{text}");
     }
 
     #[test]
@@ -136,6 +137,7 @@ mod tests {
             &["--exclude-outbound-ports", "53"],
             &["--include-inbound-ports", "80", "--exclude-inbound-ports", "22"],
             &["--include-inbound-ports", "15006"],
+            &["--direct-inbound-ports", "17100:15006"],
         ] {
             let line = Line::try_parse_from(std::iter::once("init").chain(arguments.iter().copied())).unwrap();
             assert!(line.options.check().is_err(), "{arguments:?}");

@@ -6,6 +6,8 @@ mod broken;
 mod envoy;
 #[path = "config/hostile.rs"]
 mod hostile;
+#[path = "config/injected.rs"]
+mod injected;
 #[path = "config/mapping.rs"]
 mod mapping;
 #[path = "config/meaning.rs"]

@@ -94,6 +94,9 @@ fn removal(listed: &str) -> String {
 
 fn addition(options: &Options, v6: bool) -> String {
     let mut steps = format!("-N {INBOUND}\n-A {INBOUND} -i lo -j RETURN\n");
+    for direct in &options.direct_inbound_ports {
+        steps += &format!("-A {INBOUND} -p tcp --dport {} -j REDIRECT --to-ports {}\n", direct.from, direct.to);
+    }
     for port in options.inbound_left_alone() {
         steps += &format!("-A {INBOUND} -p tcp --dport {port} -j RETURN\n");
     }

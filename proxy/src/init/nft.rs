@@ -28,6 +28,7 @@ pub fn script(options: &Options) -> String {
     let mut rules = format!(
         "{UNDO}table inet foreshadow {{\n  chain inbound {{\n    type nat hook prerouting priority dstnat; policy accept;\n    iifname \"lo\" return\n"
     );
+    rules += &options.direct_inbound_ports.iter().map(|d| format!("    tcp dport {} redirect to :{}\n", d.from, d.to)).collect::<String>();
     rules += &format!("    tcp dport {} return\n", set(&options.inbound_left_alone()));
     rules += &redirect(&options.include_inbound_ports, options.inbound_port);
     rules += "  }\n";

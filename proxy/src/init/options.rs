@@ -21,6 +21,9 @@ pub struct Options {
     /// Leave these arriving ports alone
     #[arg(long, value_name = "PORTS", default_value = "")]
     pub exclude_inbound_ports: Ports,
+    /// Ports that lead past the proxy, such as 17100:8080: what arrives at the first goes to the second directly. For probes
+    #[arg(long, value_name = "PORT:PORT", value_delimiter = ',')]
+    pub direct_inbound_ports: Vec<Direct>,
     /// Redirect only these leaving ports [default: all]
     #[arg(long, value_name = "PORTS", default_value = "*")]
     pub include_outbound_ports: Ports,
@@ -60,6 +63,25 @@ pub enum Backend {
     IptablesNft,
     /// The old iptables.
     IptablesLegacy,
+}
+
+/// A port that leads past the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Direct {
+    /// Port that is asked.
+    pub from: u16,
+    /// Port that answers.
+    pub to: u16,
+}
+
+impl FromStr for Direct {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let port = |text: &str| text.trim().parse().ok().filter(|n: &u16| *n > 0);
+        let pair = text.split_once(':').and_then(|(from, to)| Some(Self { from: port(from)?, to: port(to)? }));
+        pair.ok_or_else(|| format!("`{text}` is not a pair of ports; expected something like 17100:8080"))
+    }
 }
 
 /// All ports, or a set of them.
@@ -156,6 +178,9 @@ impl Options {
         let own = |port: &u16| *port == self.inbound_port || Some(*port) == self.outbound_port;
         if self.include_inbound_ports.list().iter().any(own) {
             return Err("--include-inbound-ports names a port of the proxy itself".into());
+        }
+        if self.direct_inbound_ports.iter().any(|d| own(&d.from) || own(&d.to)) {
+            return Err("--direct-inbound-ports names a port of the proxy itself".into());
         }
         Ok(())
     }

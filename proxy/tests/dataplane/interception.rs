@@ -183,10 +183,12 @@ fn what_leaves_goes_through_the_proxy_but_what_the_proxy_sends() {
         assert_eq!(scene.asked(from, "127.0.0.1:8080"), past("app"), "{tool}: what stays inside is left alone");
         scene.init(&format!("--backend {tool} --outbound-port 15001 --exclude-outbound-cidrs 10.77.0.0/24"));
         assert_eq!(scene.asked(from, "10.77.0.1:9090"), past("remote"), "{tool}: an excluded network");
-        scene.init(&format!("--backend {tool} --include-inbound-ports 8080"));
+        scene.init(&format!("--backend {tool} --include-inbound-ports 8080 --direct-inbound-ports 17100:8080"));
         assert_eq!(scene.asked(from, "10.77.0.1:9090"), past("remote"), "{tool}: without an outbound port");
         assert_eq!(scene.asked(&scene.elsewhere, "10.77.0.2:8080"), through("app"), "{tool}");
         assert_eq!(scene.asked(&scene.elsewhere, "10.77.0.2:8081"), past("other"), "{tool}: not included");
+        assert_eq!(scene.asked(&scene.elsewhere, "10.77.0.2:17100"), past("app"), "{tool}: past the proxy");
+        assert_eq!(scene.asked(&scene.elsewhere, "[fd77::2]:17100"), past("app6"), "{tool}: past the proxy");
     }
     scene.init("--undo");
     assert!(last.is_none_or(|tool| scene.rules(tool).is_empty()));

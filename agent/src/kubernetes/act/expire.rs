@@ -32,6 +32,18 @@ pub struct Swept {
 /// # Errors
 /// When not even one kind could be listed.
 pub async fn sweep(client: &Client, now: Timestamp, every: bool) -> Result<Vec<Swept>, Refusal> {
+    sweep_of(client, now, every, None).await
+}
+
+/// Puts back whatever is marked for one ShadowScaler, `namespace/name`: it is being deleted.
+///
+/// # Errors
+/// As [`sweep`].
+pub async fn put_back(client: &Client, scaler: &str) -> Result<Vec<Swept>, Refusal> {
+    sweep_of(client, Timestamp::now(), true, Some(scaler)).await
+}
+
+async fn sweep_of(client: &Client, now: Timestamp, every: bool, scaler: Option<&str>) -> Result<Vec<Swept>, Refusal> {
     let mut swept = Vec::new();
     let mut failed = None;
     let mut listed = 0;
@@ -42,7 +54,7 @@ pub async fn sweep(client: &Client, now: Timestamp, every: bool) -> Result<Vec<S
             Ok(found) => {
                 listed += 1;
                 for object in found.items {
-                    swept.extend(one(client, kind, &target, object, now, every).await);
+                    swept.extend(one(client, kind, &target, object, (now, every, scaler)).await);
                 }
             }
             // A kind that is not installed has nothing to put back.
@@ -66,7 +78,8 @@ fn kinds() -> [(Kind, Target); 4] {
     ]
 }
 
-async fn one(client: &Client, kind: Kind, target: &Target, object: DynamicObject, now: Timestamp, every: bool) -> Option<Swept> {
+async fn one(client: &Client, kind: Kind, target: &Target, object: DynamicObject, which: (Timestamp, bool, Option<&str>)) -> Option<Swept> {
+    let (now, every, scaler) = which;
     let namespace = object.metadata.namespace.clone().unwrap_or_default();
     let name = object.metadata.name.clone().unwrap_or_default();
     let target = Target { name: name.clone(), ..target.clone() };
@@ -76,7 +89,7 @@ async fn one(client: &Client, kind: Kind, target: &Target, object: DynamicObject
         Ok(seen) => seen,
         Err(e) => return tell(String::new(), Err(e)),
     };
-    let mark = seen.field.mark.clone()?;
+    let mark = seen.field.mark.clone().filter(|m| scaler.is_none_or(|s| s == m.scaler))?;
     let step: Step = overdue(&seen.field, if every { Timestamp::MAX } else { now })?;
     let outcome = carrier.carry(&step, &seen, false).await;
     tell(mark.scaler, outcome)

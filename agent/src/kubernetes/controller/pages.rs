@@ -1,0 +1,43 @@
+//! Health and metrics of a controller, plain HTTP for the kubelet and Prometheus.
+
+use super::Ended;
+use crate::kubernetes::metrics::Metrics;
+use crate::kubernetes::webhook::serve::Identity;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What is looked at.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The webhook's certificate; `None` without a webhook.
+    pub identity: Option<Identity>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Serves until the runtime ends.
+///
+/// # Errors
+/// When the address cannot be had.
+pub async fn serve(address: SocketAddr, health: Health) -> Result<(), Ended> {
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(|e| Ended::Listen(address, e))?;
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(async |State(health): State<Health>| health.metrics.text()))
+        .with_state(health);
+    axum::serve(listener, router).await.map_err(|e| Ended::Listen(address, e))
+}
+
+/// Ready when the webhook could answer.
+async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
+    if health.identity.is_none_or(|i| i.is_set()) {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the webhook has no certificate yet\n")
+    }
+}
