@@ -105,7 +105,7 @@ async fn serve(args: &Args, source: Source, config: config::model::Config, log: 
     let workers = args.concurrency.filter(|n| *n > 0).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let proxy_id = args.service_node.clone().unwrap_or_else(|| format!("{}:{}", host_name(), std::process::id()));
     let admin_address = config.admin;
-    let found = discovery::first_lookups(&config).await;
+    let found = discovery::dns::first_lookups(&config).await;
     let control = Arc::new(Control::start(source, config, workers, proxy_id)?);
     found.into_iter().for_each(|(cluster, endpoints)| control.set_endpoints(&cluster, endpoints));
     let grace = Duration::from_secs(args.drain_time_s);

@@ -11,6 +11,7 @@ use crate::listener;
 use crate::runtime::Overrides;
 use crate::state::{Endpoints, policies};
 use crate::stats::{mean_of_known, role};
+use crate::tls::client::Client;
 use crate::tls::contexts::Contexts;
 use crate::worker::{Order, Worker};
 use foreshadow_snapshot::{ClusterSnapshot, ListenerSnapshot, MirrorSnapshot, Snapshot, VERSION};
@@ -174,6 +175,13 @@ impl Control {
     /// Health of endpoints.
     pub fn health(&self) -> Arc<Registry> {
         self.health.clone()
+    }
+
+    /// The TLS context now in force towards a cluster.
+    pub fn client_tls(&self, cluster: &str) -> Option<Arc<Client>> {
+        let inner = self.inner();
+        let nth = inner.config.clusters.iter().position(|c| c.name == cluster)?;
+        inner.tls.clients.get(nth)?.clone()
     }
 
     /// The health of a cluster's endpoints changed.
@@ -376,7 +384,7 @@ fn initial(cluster: &Cluster, old: &Endpoints) -> Vec<Endpoint> {
         Discovery::Static(endpoints) => endpoints.clone(),
         Discovery::EdsFile { initial, .. } => initial.clone(),
         Discovery::OriginalDst(_) => Vec::new(),
-        Discovery::StrictDns { .. } => old.get(&cluster.name).cloned().unwrap_or_default(),
+        Discovery::Dns(_) => old.get(&cluster.name).cloned().unwrap_or_default(),
     }
 }
 

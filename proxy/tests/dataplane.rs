@@ -11,6 +11,8 @@ mod balancing;
 mod changing;
 #[path = "dataplane/client.rs"]
 mod client;
+#[path = "dataplane/dns.rs"]
+mod dns;
 #[path = "dataplane/failures.rs"]
 mod failures;
 #[path = "dataplane/forwarding.rs"]

@@ -10,6 +10,7 @@ mod chains;
 mod cluster;
 mod clusters;
 mod connection;
+mod dns;
 pub mod eds;
 mod endpoint;
 mod filters;

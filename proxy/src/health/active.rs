@@ -3,8 +3,10 @@
 
 use super::probe::{self, Finding};
 use crate::config::model::HealthCheck;
+use crate::tls::client::Client;
 use rand::RngExt as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the findings come to. The first one decides at once; before it an endpoint counts as healthy.
@@ -40,11 +42,17 @@ impl Progress {
     }
 }
 
-/// Checks until the task is ended; `told` hears every finding and, when it changed, the verdict.
-pub async fn run(check: HealthCheck, cluster: String, address: SocketAddr, told: impl Fn(Finding, Option<bool>)) {
+/// Checks until the task is ended; `tls` gives the context of now, `told` hears every finding and, when it changed, the verdict.
+pub async fn run(
+    check: HealthCheck,
+    cluster: String,
+    address: SocketAddr,
+    tls: impl Fn() -> Option<Arc<Client>>,
+    told: impl Fn(Finding, Option<bool>),
+) {
     let mut progress = Progress::default();
     loop {
-        let finding = probe::ask(&check.probe, &cluster, address, check.timeout).await;
+        let finding = probe::ask(&check.probe, &cluster, address, tls(), check.timeout).await;
         let change = progress.take(finding, &check);
         told(finding, change);
         tokio::time::sleep(progress.pause(&check)).await;

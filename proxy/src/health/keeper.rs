@@ -152,7 +152,9 @@ impl Keeper {
                     control.health_changed(&name);
                 }
             };
-            let task = tokio::spawn(active::run(settings.clone(), cluster.name.clone(), address, told));
+            let (contexts, of) = (self.control.clone(), cluster.name.clone());
+            let tls = move || contexts.client_tls(&of);
+            let task = tokio::spawn(active::run(settings.clone(), cluster.name.clone(), address, tls, told));
             self.checks.insert(key, Check { settings: settings.clone(), task });
         }
     }

@@ -1,6 +1,8 @@
 //! One health check of one endpoint: asks, and says how it went. Called by [`super::active`], on the main thread; each check has a connection of its own.
 
 use crate::config::model::Probe;
+use crate::listener::stream::Stream;
+use crate::tls::client::Client;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HOST, TE, USER_AGENT};
 use http::{Method, Request, Response, Version};
@@ -10,9 +12,11 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// Most bytes read of an answer.
 const MOST: usize = 64 << 10;
@@ -29,23 +33,33 @@ pub enum Finding {
 }
 
 /// Asks within the time.
-pub async fn ask(probe: &Probe, cluster: &str, address: SocketAddr, timeout: Duration) -> Finding {
+pub async fn ask(probe: &Probe, cluster: &str, address: SocketAddr, tls: Option<Arc<Client>>, timeout: Duration) -> Finding {
     let asking = async {
+        let (stream, http2) = open(address, tls).await?;
         match probe {
-            Probe::Tcp { send, receive } => tcp(address, send, receive).await.map(|()| Finding::Well),
-            Probe::Http { .. } => http(probe, cluster, address).await,
-            Probe::Grpc { service, authority } => grpc(service, named(authority, cluster), address).await,
+            Probe::Tcp { send, receive } => tcp(stream, send, receive).await.map(|()| Finding::Well),
+            Probe::Http { .. } => http(probe, cluster, stream, http2).await,
+            Probe::Grpc { service, authority } => grpc(service, named(authority, cluster), stream).await,
         }
     };
     tokio::time::timeout(timeout, asking).await.ok().and_then(Result::ok).unwrap_or(Finding::Failed)
+}
+
+/// A connection as the cluster's requests have it, and whether its handshake settled on HTTP/2.
+async fn open(address: SocketAddr, tls: Option<Arc<Client>>) -> io::Result<(Stream, bool)> {
+    let stream = TcpStream::connect(address).await?;
+    let Some(client) = tls else { return Ok((Stream::Plain(stream), false)) };
+    let (config, name) = client.towards(address.ip());
+    let stream = TlsConnector::from(config).connect(name, stream).await?;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((Stream::Tls(Box::new(stream.into())), http2))
 }
 
 fn named<'a>(name: &'a str, cluster: &'a str) -> &'a str {
     if name.is_empty() { cluster } else { name }
 }
 
-async fn tcp(address: SocketAddr, send: &[u8], receive: &[Vec<u8>]) -> io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn tcp(mut stream: Stream, send: &[u8], receive: &[Vec<u8>]) -> io::Result<()> {
     stream.write_all(send).await?;
     let mut heard = Vec::new();
     while !in_order(&heard, receive) {
@@ -66,16 +80,16 @@ fn in_order(text: &[u8], parts: &[Vec<u8>]) -> bool {
     })
 }
 
-async fn http(probe: &Probe, cluster: &str, address: SocketAddr) -> io::Result<Finding> {
+async fn http(probe: &Probe, cluster: &str, stream: Stream, settled: bool) -> io::Result<Finding> {
     let Probe::Http { host, path, method, http2, expected, retriable } = probe else { return Ok(Finding::Failed) };
     let host = named(host, cluster);
     let request = Request::builder().method(method.clone()).header(USER_AGENT, "Foreshadow/HC");
-    let request = if *http2 {
+    let request = if *http2 || settled {
         request.version(Version::HTTP_2).uri(format!("http://{host}{path}"))
     } else {
         request.uri(path.as_str()).header(HOST, host)
     };
-    let answer = send(request.body(Full::default()).map_err(io::Error::other)?, address).await?;
+    let answer = send(request.body(Full::default()).map_err(io::Error::other)?, stream).await?;
     let status = answer.status().as_u16();
     let within = |ranges: &[(u16, u16)]| ranges.iter().any(|(from, to)| (*from..*to).contains(&status));
     Ok(if (expected.is_empty() && status == 200) || within(expected) {
@@ -87,8 +101,8 @@ async fn http(probe: &Probe, cluster: &str, address: SocketAddr) -> io::Result<F
     })
 }
 
-async fn send(request: Request<Full<Bytes>>, address: SocketAddr) -> io::Result<Response<Incoming>> {
-    let io = TokioIo::new(TcpStream::connect(address).await?);
+async fn send(request: Request<Full<Bytes>>, stream: Stream) -> io::Result<Response<Incoming>> {
+    let io = TokioIo::new(stream);
     if request.version() == Version::HTTP_2 {
         let (mut send, driver) = http2::handshake(TokioExecutor::new(), io).await.map_err(io::Error::other)?;
         tokio::spawn(driver);
@@ -100,7 +114,7 @@ async fn send(request: Request<Full<Bytes>>, address: SocketAddr) -> io::Result<
 }
 
 /// gRPC's health checking protocol: `HealthCheckRequest { string service = 1 }`, `HealthCheckResponse { ServingStatus status = 1 }`, SERVING = 1.
-async fn grpc(service: &str, authority: &str, address: SocketAddr) -> io::Result<Finding> {
+async fn grpc(service: &str, authority: &str, stream: Stream) -> io::Result<Finding> {
     let request = Request::builder()
         .method(Method::POST)
         .version(Version::HTTP_2)
@@ -110,7 +124,7 @@ async fn grpc(service: &str, authority: &str, address: SocketAddr) -> io::Result
         .header(USER_AGENT, "Foreshadow/HC")
         .body(Full::new(check_request(service)))
         .map_err(io::Error::other)?;
-    let answer = send(request, address).await?;
+    let answer = send(request, stream).await?;
     let body = Limited::new(answer.into_body(), MOST).collect().await.map_err(io::Error::other)?;
     let well = body.trailers().and_then(|t| t.get("grpc-status")).is_some_and(|s| s == "0");
     Ok(if well && is_serving(&body.to_bytes()) { Finding::Well } else { Finding::Failed })

@@ -32,6 +32,7 @@ pub struct Seen {
     pub version: http::Version,
     /// Empty for `/echo`, whose body goes straight back.
     pub body: Bytes,
+    pub trailers: http::HeaderMap,
 }
 
 impl Seen {
@@ -178,15 +179,22 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let path = head.uri.path().to_owned();
     let (action, argument) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
     let number: usize = argument.parse().unwrap_or_default();
-    let (echo, body) =
-        if action == "echo" { (Some(body), Bytes::new()) } else { (None, body.collect().await.map_err(|_| Failure)?.to_bytes()) };
+    let (mut echo, mut read, mut trailers) = (None, Bytes::new(), http::HeaderMap::new());
+    if action == "echo" {
+        echo = Some(body);
+    } else {
+        let whole = body.collect().await.map_err(|_| Failure)?;
+        trailers = whole.trailers().cloned().unwrap_or_default();
+        read = whole.to_bytes();
+    }
     let authority = head
         .uri
         .authority()
         .map_or_else(|| head.headers.get("host").map_or(String::new(), |h| h.to_str().unwrap().to_owned()), |a| a.as_str().to_owned());
     let path = head.uri.path_and_query().unwrap().to_string();
     let before = shared.seen.lock().unwrap().iter().filter(|s| s.path == path).count();
-    let seen = Seen { method: head.method.to_string(), path, authority, headers: head.headers, version: head.version, body };
+    let seen =
+        Seen { method: head.method.to_string(), path, authority, headers: head.headers, version: head.version, body: read, trailers };
     shared.seen.lock().unwrap().push(seen);
     let answer =
         Response::builder().header("x-backend", shared.name).header("connection", if action == "close" { "close" } else { "keep-alive" });

@@ -192,3 +192,41 @@ async fn a_large_upload_arrives_whole() {
     assert!(app.seen()[0].body == body);
     eventually("all bytes are counted", || async { proxy.cluster("app").await.bytes_sent == 8 << 20 }).await;
 }
+
+/// A body of frames at hand, trailers among them.
+struct WithTrailers(std::collections::VecDeque<Frame<Bytes>>);
+
+impl hyper::body::Body for WithTrailers {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(Ok))
+    }
+}
+
+#[tokio::test]
+async fn grpc_with_trailers_passes_both_ways() {
+    let app = Backend::start("app").await;
+    let retried = "              - { match: { prefix: / }, route: { cluster: app, retry_policy: { retry_on: unavailable } } }\n";
+    for routes in [ALL, retried] {
+        let proxy = Proxy::start(&config("", routes, &cluster("app", &[app.address], HTTP2))).await;
+        let mut client = Client::h2(proxy.address).await;
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-checksum", http::HeaderValue::from_static("7"));
+        let frames = [Frame::data(Bytes::from_static(b"\0\0\0\0\0")), Frame::trailers(trailers)];
+        let request =
+            client.request("POST", "/grpc.health.v1.Health/Check").header("content-type", "application/grpc").header("te", "trailers");
+        let answer = client.start(request.body(WithTrailers(frames.into_iter().collect()).boxed()).unwrap()).await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (200, &http::HeaderValue::from_static("application/grpc"))
+        );
+        let body = answer.into_body().collect().await.unwrap();
+        assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
+        assert_eq!(&body.to_bytes()[..], b"\0\0\0\0\x02\x08\x01");
+        let seen = app.seen().pop().unwrap();
+        assert_eq!((seen.header("te"), seen.version, &seen.body[..]), ("trailers", http::Version::HTTP_2, &b"\0\0\0\0\0"[..]));
+        assert_eq!(seen.trailers["x-checksum"], "7");
+    }
+}

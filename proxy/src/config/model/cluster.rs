@@ -55,13 +55,8 @@ pub enum Protocol {
 pub enum Discovery {
     /// Given addresses.
     Static(Vec<Endpoint>),
-    /// Names resolved again and again; every address is an endpoint.
-    StrictDns {
-        /// Names.
-        hosts: Vec<DnsHost>,
-        /// How often (default 5 s).
-        refresh: Duration,
-    },
+    /// Names resolved again and again.
+    Dns(Dns),
     /// Wherever the connection wanted to go before it was redirected.
     OriginalDst(OriginalDst),
     /// A file with a ClusterLoadAssignment in a DiscoveryResponse, re-read when it changes.
@@ -110,6 +105,37 @@ pub struct Locality {
     pub name: [String; 3],
     /// Its share when balancing goes by locality; 0 when none is given, and then it takes nothing.
     pub weight: u32,
+}
+
+/// Names of a cluster of type STRICT_DNS or LOGICAL_DNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// The names.
+    pub hosts: Vec<DnsHost>,
+    /// How often they are looked up (default 5 s).
+    pub refresh: Duration,
+    /// Longer by up to this, at random.
+    pub jitter: Duration,
+    /// After a failure: the first and the longest wait; None = as ever.
+    pub failure_refresh: Option<(Duration, Duration)>,
+    /// Which addresses are used.
+    pub family: DnsFamily,
+    /// One address at a time is used (LOGICAL_DNS); otherwise every address is an endpoint.
+    pub logical: bool,
+}
+
+/// Which addresses of a name are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DnsFamily {
+    /// All. (Also for AUTO, where Envoy would leave out IPv4 when there is IPv6: an endpoint that cannot be reached is passed over anyway.)
+    #[default]
+    All,
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+    /// IPv4, or IPv6 when there is none.
+    V4Preferred,
 }
 
 /// A name in DNS whose addresses are endpoints.

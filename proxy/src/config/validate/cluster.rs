@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clusters::Names;
-use super::{balancing, eds, endpoint, health, mirror, original, protocol, runtime, tls};
+use super::{balancing, dns, eds, endpoint, health, mirror, original, protocol, runtime, tls};
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
 use crate::config::model::{Breaker, Cluster, Discovery, LbSettings, Protocol, RetryLimit};
@@ -16,11 +16,11 @@ const CLUSTER: Schema = Schema {
     fields: "name type eds_cluster_config connect_timeout lb_policy load_assignment circuit_breakers typed_extension_protocol_options \
         http2_protocol_options dns_refresh_rate metadata cleanup_interval original_dst_lb_config transport_socket \
         ring_hash_lb_config maglev_lb_config least_request_lb_config common_lb_config \
-        outlier_detection health_checks",
+        outlier_detection health_checks dns_jitter dns_failure_refresh_rate dns_lookup_family",
     unsupported: "transport_socket_matches transport_socket_matcher alt_stat_name cluster_type per_connection_buffer_limit_bytes \
         per_connection_buffer_high_watermark_timeout max_requests_per_connection upstream_http_protocol_options \
-        common_http_protocol_options http_protocol_options dns_jitter dns_failure_refresh_rate respect_dns_ttl \
-        dns_lookup_family dns_resolvers use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config wait_for_warm_on_init \
+        common_http_protocol_options http_protocol_options respect_dns_ttl \
+        dns_resolvers use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config wait_for_warm_on_init \
         upstream_bind_config lb_subset_config protocol_selection upstream_connection_options \
         close_connections_on_host_health_failure ignore_health_on_host_removal filters load_balancing_policy lrs_server \
         lrs_report_endpoint_metrics track_timeout_budgets upstream_config track_cluster_stats preconnect_policy \
@@ -56,6 +56,7 @@ const BUDGET: Schema = Schema {
 enum Type {
     Static,
     StrictDns,
+    LogicalDns,
     Eds,
     OriginalDst,
 }
@@ -106,20 +107,18 @@ fn discovery(fields: &Fields<'_>, name: &str) -> Option<Discovery> {
             let choices = [
                 ("STATIC", 0, Type::Static),
                 ("STRICT_DNS", 1, Type::StrictDns),
+                ("LOGICAL_DNS", 2, Type::LogicalDns),
                 ("EDS", 3, Type::Eds),
                 ("ORIGINAL_DST", 4, Type::OriginalDst),
             ];
-            value.supported_choice(&choices, &[("LOGICAL_DNS", 2)])?
+            value.choice(&choices)?
         }
         None => Type::Static,
     };
     if let Some(value) = fields.get(if kind == Type::Eds { "load_assignment" } else { "eds_cluster_config" }) {
         value.problem("it does not go with this type of cluster", "remove it, or change the type");
     }
-    let refresh = fields.get("dns_refresh_rate");
-    if let (Some(value), true) = (&refresh, kind != Type::StrictDns) {
-        value.problem("it does not go with this type of cluster", "remove it, or use STRICT_DNS");
-    }
+    dns::only_with_names(fields, matches!(kind, Type::StrictDns | Type::LogicalDns));
     if kind == Type::OriginalDst {
         return original::discovery(fields);
     }
@@ -130,23 +129,10 @@ fn discovery(fields: &Fields<'_>, name: &str) -> Option<Discovery> {
     let assignment = fields.get("load_assignment").and_then(|v| endpoint::assignment(&v));
     match kind {
         Type::Static => Some(Discovery::Static(assignment.as_ref().map(endpoint::addresses).unwrap_or_default())),
-        Type::StrictDns => {
-            let refresh = refresh.map_or(Some(Duration::from_secs(5)), |v| refresh_rate(&v));
-            Some(Discovery::StrictDns { hosts: assignment.as_ref().map(endpoint::hosts).unwrap_or_default(), refresh: refresh? })
-        }
+        Type::StrictDns | Type::LogicalDns => dns::discovery(fields, assignment.as_ref(), kind == Type::LogicalDns),
         Type::OriginalDst => None,
         Type::Eds => endpoint_file(&fields.need("eds_cluster_config")?, name),
     }
-}
-
-/// Envoy wants more than a millisecond.
-fn refresh_rate(value: &Value<'_>) -> Option<Duration> {
-    let rate = value.duration()?;
-    if rate <= Duration::from_millis(1) {
-        value.problem(format!("{rate:?} is too short"), "expected more than 0.001s");
-        return None;
-    }
-    Some(rate)
 }
 
 fn endpoint_file(value: &Value<'_>, name: &str) -> Option<Discovery> {
