@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use foreshadow_proxy::config::model::{
-    Discovery, Domain, Forward, HeaderSetMode, HeaderValueMatch, LbPolicy, LogTarget, MirrorMethods, PathMatch, Protocol, RouteAction,
-    SampleKey, StringMatch,
+    Discovery, Domain, Forward, HeaderSetMode, HeaderValueMatch, LbPolicy, LogTarget, MirrorMethods, PathMatch, Protocol, RetryOn,
+    RouteAction, SampleKey, StringMatch,
 };
 use foreshadow_proxy::config::parse_eds;
 
 use crate::envoy;
 use crate::support::{forward, load_file, root, routes};
 
-const SAMPLES: [&str; 5] = ["config/sidecar.yaml", "config/front.yaml", "config/gateway.yaml", "config/mirror.yaml", "config/edge.yaml"];
+const SAMPLES: [&str; 6] =
+    ["config/sidecar.yaml", "config/front.yaml", "config/gateway.yaml", "config/mirror.yaml", "config/edge.yaml", "config/resilience.yaml"];
 
 fn first(forward: &Forward) -> usize {
     forward.clusters().next().expect("a cluster").0
@@ -121,4 +122,23 @@ fn the_edge_sample_believes_nobody_and_logs_everything() {
         ["x-request-id", "x-envoy-original-path", "x-forwarded-for", "user-agent"]
     );
     assert!(http.local_reply.as_ref().unwrap().format.is_some());
+}
+
+#[test]
+fn the_resilience_sample_retries_hashes_and_watches_health() {
+    let config = load_file("config/resilience.yaml").unwrap();
+    let all = routes(&config);
+    let (carts, catalogue) = (forward(all[1]), forward(all[2]));
+    let retry = |to: &Forward| to.retry.as_ref().map(|r| (r.retries, r.avoid_tried, r.per_try_timeout)).unwrap();
+    assert_eq!(retry(carts), (2, 0, None), "the virtual host's policy");
+    assert_eq!(retry(catalogue), (3, 3, Some(Duration::from_millis(500))));
+    assert!(
+        carts.retry.as_ref().unwrap().on.has(RetryOn::GATEWAY_ERROR) && catalogue.retry.as_ref().unwrap().on.has(RetryOn::SERVER_ERROR)
+    );
+    assert_eq!((carts.hash.len(), carts.hash[0].terminal), (2, true));
+    let (carts, catalogue) = (&config.clusters[0], &config.clusters[1]);
+    assert_eq!((carts.lb, carts.health_check.as_ref().unwrap().unhealthy_threshold), (LbPolicy::Maglev, 3));
+    assert_eq!(catalogue.outlier.as_ref().unwrap().max_percent, 50);
+    let Discovery::Static(endpoints) = &catalogue.discovery else { panic!() };
+    assert_eq!(endpoints.iter().map(|e| e.priority).collect::<Vec<_>>(), [0, 0, 1]);
 }

@@ -3,7 +3,9 @@
 use super::backend::Backend;
 use super::client::{Client, eventually};
 use super::program::{HTTP2, Proxy, cluster, config};
+use super::secure::{self, Authority};
 use std::net::SocketAddr;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 const ALL: &str = "              - { match: { prefix: / }, route: { cluster: app, timeout: 5s } }\n";
@@ -104,4 +106,20 @@ async fn checks_by_connection_bytes_and_grpc() {
     let asked = check().unwrap();
     assert_eq!((asked.method.as_str(), asked.header("content-type"), asked.header("te")), ("POST", "application/grpc", "trailers"));
     assert_eq!(&asked.body[..], b"\0\0\0\0\x06\x0a\x04shop");
+}
+
+#[tokio::test]
+async fn endpoints_with_tls_are_asked_inside_it() {
+    let (dir, ca) = (TempDir::new().unwrap(), Authority::new());
+    let identity = ca.issue(&["up.test"]);
+    std::fs::write(dir.path().join("ca.pem"), &ca.pem).unwrap();
+    let app = secure::backend("up", ca.server(&identity, false, &["http/1.1"])).await;
+    let plain = Backend::start("plain").await;
+    let trusted = format!("validation_context: {{ trusted_ca: {{ filename: {}/ca.pem }} }}", dir.path().display());
+    let check = "    health_checks: [{ timeout: 5s, interval: 0.1s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: { path: /well } }]\n";
+    let proxy = before(&[app.address, plain.address], &(secure::upstream(&trusted, "sni: up.test") + check), "1").await;
+    eventually("only the one with TLS is well", || async { proxy.cluster("app").await.endpoints == [app.address.to_string()] }).await;
+    eventually("it was asked", || async { app.seen().iter().any(|s| s.path == "/well") }).await;
+    assert_eq!(Client::h1(proxy.address).await.get("/").await.text(), "up");
+    assert_eq!(plain.count(), 0);
 }
