@@ -3,6 +3,8 @@
 //! Runs on the main thread behind a bound on connections, concurrency and time, so that a scraper gone mad harms nobody. What changes something is POST only.
 
 mod pages;
+mod state;
+mod stats;
 
 use crate::control::Control;
 use crate::telemetry::log;

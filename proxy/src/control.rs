@@ -228,6 +228,11 @@ impl Control {
         (inner.refused.clone(), inner.reloads.0, inner.reloads.1)
     }
 
+    /// For how long it has been running.
+    pub fn uptime(&self) -> Duration {
+        Duration::from_millis(unix_ms().saturating_sub(self.started_unix_ms))
+    }
+
     /// Number of workers.
     pub fn workers(&self) -> usize {
         self.inner().workers.len()
@@ -317,6 +322,9 @@ impl Inner {
             tracing::info!(listener = listener.name, %address, "listening");
         }
         self.tls = Arc::new(tls);
+        for cluster in config.clusters.iter().filter(|c| c.tls.as_ref().is_some_and(|t| t.common.validation.trusted_ca.is_none())) {
+            tracing::warn!(cluster = cluster.name, "no trusted_ca: whoever answers at its endpoints is believed, as with Envoy");
+        }
         let old = std::mem::take(&mut self.endpoints);
         self.endpoints = config.clusters.iter().map(|c| (c.name.clone(), initial(c, &old))).collect();
         self.overrides.load(&config.runtime);

@@ -165,7 +165,7 @@ fn begin<'a>(
     let manager = &state.config.managers[id];
     let (mut head, body) = request.take().ok_or(ProxyError::Invalid("no request"))?.into_parts();
     if head.version < Version::HTTP_11 && !manager.connection.accept_http_10 {
-        return Ok(Step::Answer(reply::with(StatusCode::UPGRADE_REQUIRED, "")));
+        return Ok(Step::Answer(reply::with(StatusCode::UPGRADE_REQUIRED, "Upgrade Required")));
     }
     let change = change::wish(&head);
     notes.open(state, id, arrived, client, &head);
@@ -204,11 +204,11 @@ fn begin<'a>(
     let hashed = if to.hash.is_empty() { Hashed::default() } else { hash::hash(&to.hash, &head, origin.address) };
     notes.cookie = hashed.cookie;
     let mut terms = Terms::new(to, &mut head, origin.internal);
+    let auto_host = prepare(manager, route, to, weighted, &mut head, host, notes)?;
+    tell_timeout(manager, &terms, &mut head);
     if change.is_some() {
         terms = Terms::without_end();
     }
-    let auto_host = prepare(manager, route, to, weighted, &mut head, host, notes)?;
-    tell_timeout(manager, &terms, &mut head);
     if body.is_end_stream() && announces_length(&head.method) && !head.headers.contains_key(CONTENT_LENGTH) {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }

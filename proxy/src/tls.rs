@@ -8,6 +8,7 @@
 pub mod client;
 pub mod contexts;
 pub mod counts;
+pub mod facts;
 pub mod identity;
 pub mod material;
 pub mod server;

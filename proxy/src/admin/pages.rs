@@ -1,7 +1,7 @@
 //! The endpoints themselves.
 
-use super::{PageBody, Shared};
-use crate::config::model::HttpManager;
+use super::stats::Wanted;
+use super::{PageBody, Shared, state};
 use crate::control::{Life, Reload};
 use crate::telemetry::prometheus;
 use bytes::Bytes;
@@ -10,7 +10,6 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The parameter of `/runtime_modify` that gives the values an end.
@@ -18,10 +17,10 @@ const TTL: &str = "foreshadow.ttl_s";
 
 const HELP: &str = "foreshadow-proxy admin
   GET  /ready               200 LIVE when serving
-  GET  /stats               counters and gauges
+  GET  /stats[?filter=REGEX&invert_filter&usedonly&format=text|json|prometheus]
   GET  /stats/prometheus    the same for Prometheus; alias /metrics
   GET  /telemetry           the machine snapshot for the agent
-  GET  /clusters /listeners /server_info /config_dump /runtime
+  GET  /clusters[?format=json] /listeners[?format=json] /certs /server_info /config_dump /runtime
   POST /runtime_modify?KEY=VALUE&...[&foreshadow.ttl_s=SECONDS]
   POST /logging?level=LEVEL /healthcheck/fail /healthcheck/ok /drain_listeners /reload /quitquitquit
 ";
@@ -46,22 +45,32 @@ pub async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Pag
 async fn page(shared: &Shared, path: &str, query: &[(String, String)]) -> Response<PageBody> {
     let control = &shared.control;
     let as_prometheus = query.iter().any(|q| q.0 == "format" && q.1 == "prometheus");
+    let json = query.iter().any(|q| q.0 == "format" && q.1 == "json");
     match path {
         "/" | "/help" => plain(StatusCode::OK, HELP),
         "/ready" => ready(shared),
         "/telemetry" => json_page(&json!(control.snapshot().await)),
-        "/stats" if !as_prometheus => plain(StatusCode::OK, stats(shared).await),
+        "/stats" if !as_prometheus => match Wanted::read(query) {
+            Err(why) => plain(StatusCode::BAD_REQUEST, why),
+            Ok(wanted) => match wanted.page(&control.snapshot().await) {
+                (text, true) => as_json(text),
+                (text, false) => plain(StatusCode::OK, text),
+            },
+        },
         "/stats" | "/stats/prometheus" | "/metrics" => {
             let (_, applied, refused) = control.reloads();
             let live = *control.life().borrow() == Life::Live;
             plain(StatusCode::OK, prometheus::text(&control.snapshot().await, live, (applied, refused)))
         }
-        "/clusters" => plain(StatusCode::OK, clusters(shared)),
+        "/clusters" if json => json_page(&state::cluster_statuses(shared)),
+        "/clusters" => plain(StatusCode::OK, state::clusters(shared)),
+        "/listeners" if json => json_page(&state::listener_statuses(shared)),
+        "/certs" => json_page(&state::certs(shared)),
         "/listeners" => {
             plain(StatusCode::OK, control.bound().iter().map(|(name, address)| format!("{name}::{address}\n")).collect::<String>())
         }
-        "/server_info" => json_page(&server_info(shared)),
-        "/config_dump" => json_page(&config_dump(shared)),
+        "/server_info" => json_page(&state::server_info(shared)),
+        "/config_dump" => json_page(&state::config_dump(shared)),
         "/runtime" => json_page(&runtime(shared)),
         _ => plain(StatusCode::NOT_FOUND, format!("{path}: no such endpoint\n{HELP}")),
     }
@@ -119,81 +128,6 @@ fn modify(shared: &Shared, query: &[(String, String)]) -> Response<PageBody> {
     outcome.map_or_else(|e| plain(StatusCode::BAD_REQUEST, e + "\n"), |()| plain(StatusCode::OK, "OK\n"))
 }
 
-async fn stats(shared: &Shared) -> String {
-    let snapshot = shared.control.snapshot().await;
-    let mut text = String::new();
-    let mut line = |name: String, value: u64| {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{name}: {value}");
-    };
-    for c in &snapshot.clusters {
-        line(format!("cluster.{}.upstream_rq_total", c.name), c.requests);
-        line(format!("cluster.{}.upstream_rq_active", c.name), c.in_flight);
-        for (class, n) in c.responses.iter().enumerate() {
-            line(format!("cluster.{}.upstream_rq_{}xx", c.name, class + 1), *n);
-        }
-        c.failures.iter().for_each(|(reason, n)| line(format!("cluster.{}.failures.{reason}", c.name), *n));
-        c.events.iter().for_each(|(event, n)| line(format!("cluster.{}.{event}", c.name), *n));
-        line(format!("cluster.{}.membership_healthy", c.name), c.endpoints.len() as u64);
-    }
-    for l in &snapshot.listeners {
-        l.events.iter().for_each(|(event, n)| line(format!("listener.{}.{event}", l.address.replace(':', "_")), *n));
-    }
-    for m in &snapshot.mirrors {
-        line(format!("mirror.{}.eligible", m.policy), m.eligible);
-        line(format!("mirror.{}.completed", m.policy), m.completed);
-        line(format!("mirror.{}.in_flight", m.policy), m.in_flight);
-        m.dropped.iter().for_each(|(reason, n)| line(format!("mirror.{}.dropped.{reason}", m.policy), *n));
-    }
-    line("http.downstream_rq_total".into(), snapshot.downstream.requests);
-    line("http.downstream_cx_active".into(), snapshot.downstream.connections);
-    line("http.downstream_cx_total".into(), snapshot.downstream.connections_total);
-    text
-}
-
-fn clusters(shared: &Shared) -> String {
-    let mut text = String::new();
-    for (name, endpoints) in shared.control.endpoints() {
-        for e in endpoints {
-            let health = if e.healthy { "healthy" } else { "/failed_eds_health" };
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "{name}::{}::health_flags::{health}\n{name}::{}::weight::{}", e.address, e.address, e.weight);
-        }
-    }
-    text
-}
-
-fn server_info(shared: &Shared) -> Value {
-    let state = match *shared.control.life().borrow() {
-        Life::Live => "LIVE",
-        Life::Failed | Life::Draining => "DRAINING",
-    };
-    json!({"version": concat!("foreshadow-proxy/", env!("CARGO_PKG_VERSION")), "state": state, "concurrency": shared.control.workers()})
-}
-
-/// Names, addresses and numbers: nothing that could be a secret.
-fn config_dump(shared: &Shared) -> Value {
-    let config = shared.control.config();
-    let clusters: Vec<_> = config
-        .clusters
-        .iter()
-        .map(|c| json!({"name": c.name, "lb_policy": format!("{:?}", c.lb), "protocol": format!("{:?}", c.protocol), "connect_timeout_ms": c.connect_timeout.as_millis() as u64}))
-        .collect();
-    let listeners: Vec<_> = config
-        .listeners
-        .iter()
-        .map(|l| {
-            let managers = l.chains.iter().map(|c| &config.managers[c.manager]);
-            let hosts = |m: &HttpManager| {
-                m.routes.virtual_hosts.iter().map(|v| json!({"name": v.name, "routes": v.routes.len()})).collect::<Vec<_>>()
-            };
-            let chains: Vec<_> = managers.map(|m| json!({"stat_prefix": m.stat_prefix, "virtual_hosts": hosts(m)})).collect();
-            json!({"name": l.name, "address": l.address, "filter_chains": chains})
-        })
-        .collect();
-    json!({"configs": {"listeners": listeners, "clusters": clusters}})
-}
-
 fn runtime(shared: &Shared) -> Value {
     let entries: serde_json::Map<_, _> = shared
         .control
@@ -236,7 +170,11 @@ fn decode(text: &str) -> String {
 }
 
 fn json_page(value: &Value) -> Response<PageBody> {
-    let mut answer = plain(StatusCode::OK, value.to_string() + "\n");
+    as_json(value.to_string() + "\n")
+}
+
+fn as_json(text: String) -> Response<PageBody> {
+    let mut answer = plain(StatusCode::OK, text);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }

@@ -41,7 +41,7 @@ pub fn allow(protocol: &HeaderValue, manager: &HttpManager, action: &RouteAction
 
 /// Asks the endpoint for it; the client's own words ended with its connection's headers.
 pub fn ask(protocol: HeaderValue, headers: &mut HeaderMap) {
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, protocol);
 }
 
@@ -57,7 +57,13 @@ pub async fn answered(
 ) -> Result<Response<AnswerBody>, ProxyError> {
     let (mut head, body) = match sent {
         Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => answer.into_parts(),
-        other => return way.answered(other, notes),
+        // It stays what it was, but not for long: who wanted another protocol has no more use for it.
+        other => {
+            let mut answer = way.answered(other, notes)?;
+            answer.headers_mut().remove(super::SERVICE_TIME);
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(answer);
+        }
     };
     let changed = Changed::of(body, idle).await?;
     let protocol = head.headers.remove(UPGRADE);

@@ -15,8 +15,8 @@ use crate::stats::WorkerStats;
 use crate::upstream::changed::Changed;
 use crate::upstream::request::BoxError;
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -103,6 +103,7 @@ impl Serving {
     async fn answer(self: Rc<Self>, mut request: Request<Incoming>, multiplexed: bool) -> Result<Response<AnswerBody<Busy>>, Infallible> {
         let current = self.current();
         let busy = self.connection.begin(multiplexed);
+        let once = request.version() < Version::HTTP_11 && !keeps_alive(request.headers());
         if let (Some(to), Some((state, _))) = (self.wanted, &current)
             && state.original_dst
         {
@@ -114,7 +115,7 @@ impl Serving {
             // The listener was removed by a reload while the connection stayed.
             None => stack::gone(),
         };
-        let last = self.connection.is_last() || answer.status() == StatusCode::UPGRADE_REQUIRED;
+        let last = once || self.connection.is_last() || answer.status() == StatusCode::UPGRADE_REQUIRED;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.changed.set(answer.body_mut().take_changed());
         } else if !multiplexed && (last || self.connections.draining()) {
@@ -181,6 +182,11 @@ impl Serving {
         })
         .await
     }
+}
+
+/// Whether a request of HTTP/1.0 asks for its connection to be kept.
+fn keeps_alive(headers: &HeaderMap) -> bool {
+    headers.get(CONNECTION).and_then(|v| v.to_str().ok()).is_some_and(|v| v.to_ascii_lowercase().contains("keep-alive"))
 }
 
 /// Largest request head.

@@ -26,7 +26,7 @@ async fn echo(answer: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
                 open.fetch_add(1, Ordering::Relaxed);
                 let head = head(&mut stream).await;
                 assert!(
-                    head.contains("upgrade: websocket") && head.contains("connection: upgrade") && head.contains("sec-websocket-key: k"),
+                    head.contains("upgrade: websocket") && head.contains("connection: Upgrade") && head.contains("sec-websocket-key: k"),
                     "{head}"
                 );
                 stream.write_all(answer.as_bytes()).await.unwrap();

@@ -238,6 +238,14 @@ async fn admin_endpoints() {
         ("/config_dump", "\"app\"".into()),
         ("/runtime", "\"entries\"".into()),
         ("/help", "/runtime_modify".into()),
+        ("/stats?filter=upstream_rq_total&usedonly&format=json", "{\"name\":\"cluster.app.upstream_rq_total\",\"value\":40}".into()),
+        ("/stats?format=prometheus", "envoy_cluster_upstream_rq_total{envoy_cluster_name=\"app\"} 40".into()),
+        ("/clusters?format=json", format!("\"port_value\":{}", app.address.port())),
+        ("/clusters", "app::default_priority::max_requests::1024".into()),
+        ("/listeners?format=json", format!("\"port_value\":{}", proxy.address.port())),
+        ("/config_dump", "envoy.admin.v3.ListenersConfigDump".into()),
+        ("/server_info", "\"uptime_current_epoch\"".into()),
+        ("/certs", "{\"certificates\":[]}".into()),
     ] {
         let (status, page) = proxy.call("GET", path).await;
         assert!(status == 200 && page.contains(&text), "{path}: no {text} in {page}");

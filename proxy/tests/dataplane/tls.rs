@@ -52,6 +52,8 @@ async fn alpn_settles_the_protocol_and_sessions_are_taken_up_again() {
     let before = event(&proxy, "ssl.session_reused").await;
     secure::client(&reusing, proxy.address, "app.test").await.get("/").await;
     assert_eq!(event(&proxy, "ssl.session_reused").await, before + 1);
+    let (_, certs) = proxy.call("GET", "/certs").await;
+    assert!(certs.contains("{\"dns\":\"app.test\"}") && certs.contains("s.pem") && !certs.contains("PRIVATE"), "{certs}");
     let (_, metrics) = proxy.call("GET", "/metrics").await;
     let address = proxy.address.to_string().replace(':', "_");
     assert!(metrics.contains(&format!("envoy_listener_ssl_handshake{{envoy_listener_address=\"{address}\"}} 10")), "{metrics}");
