@@ -3,7 +3,7 @@
 //!
 //! Used by the programs in `src/bin` and by tests. Modules do not import each other except as listed here: nothing imports `app` but the demo;
 //! `generator` and `hpa` import nothing of this crate; `trace` gives the generator its rate curve; `report` imports nothing; `sim` imports nothing
-//! of this crate but its own; `scaling` puts policies, `hpa` among them, into `sim`; `demo`, `stall` and `peers` drive real processes.
+//! of this crate but its own; `scaling` puts policies, `hpa` among them, into `sim`; `demo`, `stall`, `soak` and `peers` drive real processes.
 
 pub mod app;
 pub mod cpu;
@@ -13,6 +13,8 @@ pub mod hpa;
 pub mod peers;
 pub mod report;
 pub mod scaling;
+pub mod sidecar;
 pub mod sim;
+pub mod soak;
 pub mod stall;
 pub mod trace;

@@ -4,10 +4,15 @@
 //! to a shadow. The same arrivals go to both. In the middle phase the shadow is stopped (SIGSTOP). Reported: production's p50, p99 and errors in
 //! every phase, and the paired differences of the middle phase with a 95 % interval (Student's t over pairs).
 //!
+//! Two more measurements beside it: uploads behind a mirror that never reads ([`upload`]), and ten thousand slow copies at once ([`slow`]).
+//!
 //! Called by the program `bench-stall`. Not here: what the sidecar does about it.
 
 pub mod figures;
+pub mod held;
+pub mod slow;
 pub mod stacks;
+pub mod upload;
 
 use crate::demo::binaries::Binaries;
 use crate::demo::error::Error;
@@ -17,10 +22,30 @@ use figures::{Pair, Phase, Side};
 use stacks::Stacks;
 use std::path::PathBuf;
 
-/// Paired measurement of production beside a stopped shadow.
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// A shadow that is stopped and goes on
+    Stopped,
+    /// Uploads of 16 MiB beside a mirror that never reads
+    Upload,
+    /// 10,000 copies at once towards a slow mirror, at 1,000 requests a second
+    Slow,
+}
+
+/// Paired measurements of production beside a shadow that stands still.
 #[derive(Debug, clap::Parser)]
 #[command(name = "bench-stall", version)]
 pub struct Args {
+    /// Measure these only
+    #[arg(long, value_delimiter = ',', default_values = ["stopped", "upload", "slow"])]
+    only: Vec<Part>,
+    /// Uploads each way
+    #[arg(long, default_value_t = 30)]
+    uploads: usize,
+    /// Rounds of 20 seconds for each bound on slow copies
+    #[arg(long, default_value_t = 3)]
+    slow_rounds: u32,
     /// Pairs of runs
     #[arg(long, default_value_t = 5)]
     pairs: u32,
@@ -44,22 +69,45 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     let build = ui.phase("build");
     let binaries = Binaries::prepare(&build).await?;
     build.done("ready");
+    let mut figures = serde_json::Map::new();
+    if args.only.contains(&Part::Stopped) {
+        let pairs = stopped(args, &binaries, &ui).await?;
+        println!("{}", figures::table(&pairs));
+        figures.insert("stopped".into(), figures::json(&pairs));
+    }
+    if args.only.contains(&Part::Upload) {
+        let phase = ui.phase("uploads");
+        let uploads = upload::measure(&binaries, args.uploads).await?;
+        phase.done("measured");
+        println!("{uploads}");
+        figures.insert("upload".into(), serde_json::to_value(&uploads).map_err(|e| Error::failed("writing figures", e))?);
+    }
+    if args.only.contains(&Part::Slow) {
+        let phase = ui.phase("slow copies");
+        let slows = slow::measure(&binaries, 1_000.0, args.slow_rounds, 20.0).await?;
+        phase.done("measured");
+        println!("{slows}");
+        figures.insert("slow".into(), slows.json());
+    }
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&figures).map_err(|e| Error::failed("writing figures", e))?;
+        std::fs::write(path, text).map_err(|e| Error::failed(&format!("writing {}", path.display()), e))?;
+    }
+    Ok(())
+}
+
+async fn stopped(args: &Args, binaries: &Binaries, ui: &Ui) -> Result<Vec<Pair>, Error> {
     let mut pairs = Vec::new();
     for seed in 0..args.pairs {
         let progress = ui.phase(&format!("pair {} of {}", seed + 1, args.pairs));
-        let mut stacks = Stacks::start(&binaries).await?;
+        let mut stacks = Stacks::start(binaries).await?;
         let measured = measure(args, u64::from(seed), &stacks).await;
         stacks.end().await;
         let pair = measured?;
         progress.done(&pair.to_string());
         pairs.push(pair);
     }
-    println!("{}", figures::table(&pairs));
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&figures::json(&pairs)).map_err(|e| Error::failed("writing figures", e))?;
-        std::fs::write(path, text).map_err(|e| Error::failed(&format!("writing {}", path.display()), e))?;
-    }
-    Ok(())
+    Ok(pairs)
 }
 
 async fn measure(args: &Args, seed: u64, stacks: &Stacks) -> Result<Pair, Error> {

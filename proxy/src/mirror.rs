@@ -184,16 +184,22 @@ pub fn start(
 ) -> Option<Copies> {
     let mut copies = Copies { accepted: Vec::new(), pairs: Vec::new(), tee: None };
     let mut started = false;
+    // A body that says it is too long is not collected at all.
+    let size = body.size_hint().lower();
     for mirror in mirrors {
         let wished = mirror.wish(head, peer);
         let Some(upstream) = mirror.upstream(head).filter(|_| wished > 0) else {
             (0..wished).for_each(|_| mirror.stats.dropped.add("no_cluster"));
             continue;
         };
+        let limits = &mirror.policy.limits;
+        if let Err(reason) = tee::fits(size, &mirror.stats, limits) {
+            (0..wished).for_each(|_| mirror.stats.dropped.add(reason));
+            continue;
+        }
         for nth in 0..wished {
             let Some(place) = mirror.place() else { continue };
             started = true;
-            let limits = &mirror.policy.limits;
             let pair = (nth == 0).then(|| Rc::new(Pair::new(&mirror.stats, limits.compare_bodies)));
             copies.pairs.extend(pair.clone());
             let accepted = limits.only_accepted.then(|| copies.gate());

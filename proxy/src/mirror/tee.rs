@@ -77,6 +77,20 @@ impl Tee {
     }
 }
 
+/// Whether so many bytes of a body could be held for a copy now.
+///
+/// # Errors
+/// The reason why not.
+pub fn fits(size: u64, stats: &MirrorStats, limits: &MirrorLimits) -> Result<(), &'static str> {
+    if size > limits.max_body_bytes as u64 {
+        return Err("body_too_large");
+    }
+    if stats.buffered.get() + size > limits.max_buffered_bytes as u64 {
+        return Err("overflow_bytes");
+    }
+    Ok(())
+}
+
 impl Collector {
     fn offer(&mut self, frame: &Bytes) -> Result<(), &'static str> {
         if self.hold.bytes + frame.len() > self.max_body {

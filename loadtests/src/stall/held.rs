@@ -1,0 +1,171 @@
+//! Peers for these measurements: an application that takes everything at once, a shadow that never reads, one that answers after a long time. And
+//! the sidecar's configuration between them.
+
+use crate::demo::error::Error;
+use crate::sidecar::Ports;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// An application that reads and answers at once.
+pub struct Sink {
+    /// Its port.
+    pub port: u16,
+    task: JoinHandle<()>,
+}
+
+/// A shadow that accepts and never reads.
+pub struct Stuck {
+    /// Its port.
+    pub port: u16,
+    task: JoinHandle<()>,
+}
+
+/// A shadow that answers each request after a long time.
+pub struct Slow {
+    /// Its port.
+    pub port: u16,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn listen<F>(each: impl Fn(TcpStream) -> F + Send + 'static) -> Result<(u16, JoinHandle<()>), Error>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| Error::failed("starting a peer", e))?;
+    let port = listener.local_addr().map_err(|e| Error::failed("starting a peer", e))?.port();
+    let task = tokio::spawn(async move {
+        let mut held = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.spawn(each(stream));
+            while held.try_join_next().is_some() {}
+        }
+    });
+    Ok((port, task))
+}
+
+impl Sink {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub async fn start() -> Result<Self, Error> {
+        let (port, task) = listen(|stream| async move { drop(answer(stream, Duration::ZERO).await) }).await?;
+        Ok(Self { port, task })
+    }
+}
+
+impl Slow {
+    /// Starts one that waits so long.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub async fn start(wait: Duration) -> Result<Self, Error> {
+        let (port, task) = listen(move |stream| async move { drop(answer(stream, wait).await) }).await?;
+        Ok(Self { port, task })
+    }
+}
+
+impl Stuck {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub async fn start() -> Result<Self, Error> {
+        let (port, task) = listen(|stream| async move {
+            let _held = stream;
+            std::future::pending::<()>().await;
+        })
+        .await?;
+        Ok(Self { port, task })
+    }
+}
+
+/// Reads requests with a content length and answers each after the wait.
+async fn answer(mut stream: TcpStream, wait: Duration) -> std::io::Result<()> {
+    let mut buffer = Vec::with_capacity(64 << 10);
+    loop {
+        let end = loop {
+            if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+                break end + 4;
+            }
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Ok(());
+            }
+        };
+        let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+        let mut left =
+            head.lines().find_map(|l| l.strip_prefix("content-length:")).and_then(|v| v.trim().parse::<usize>().ok()).unwrap_or(0);
+        let here = left.min(buffer.len() - end);
+        buffer.drain(..end + here);
+        left -= here;
+        while left > 0 {
+            buffer.clear();
+            let read = stream.read_buf(&mut buffer).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            let taken = read.min(left);
+            left -= taken;
+            buffer.drain(..taken);
+        }
+        tokio::time::sleep(wait).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+    }
+}
+
+/// A sidecar's configuration: `mirror` inside the route, `limits` of its mirrors, `shadow_more` inside the shadow's cluster.
+pub fn config(at: &Ports, app: u16, shadow: u16, mirror: &str, limits: &str, shadow_more: &str) -> String {
+    let cluster = |name: &str, port: u16, more: &str| {
+        format!(
+            "  - name: {name}
+    load_assignment: {{ cluster_name: {name}, endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }} }}] }}] }}
+{more}"
+        )
+    };
+    format!(
+        "admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {admin} }} }} }}
+static_resources:
+  listeners:
+  - name: inbound
+    address: {{ socket_address: {{ address: 127.0.0.1, port_value: {listener} }} }}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: inbound
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ['*']
+              metadata: {{ filter_metadata: {{ foreshadow: {{ mirror: {{ {limits} }} }} }} }}
+              routes: [{{ match: {{ prefix: / }}, route: {{ cluster: app, timeout: 0s{mirror} }} }}]
+          http_filters: [{{ name: router, typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }} }}]
+  clusters:
+{}{}",
+        cluster("app", app, ""),
+        cluster("shadow", shadow, shadow_more),
+        admin = at.admin,
+        listener = at.listener,
+    )
+}
