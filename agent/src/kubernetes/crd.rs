@@ -85,6 +85,9 @@ pub struct ShadowScalerSpec {
     #[schemars(extend("x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
         "message": "targetRef cannot be changed: delete this ShadowScaler and create one for the other workload",
+    }, {
+        "rule": "self.apiVersion == 'apps/v1'",
+        "message": "targetRef.apiVersion must be apps/v1: Deployments and StatefulSets can be looked after",
     }]))]
     pub target_ref: TargetRef,
     /// How much is done by itself. Observe: look only. Recommend: say what would be done. Act: do it.
@@ -115,7 +118,6 @@ pub struct ShadowScalerSpec {
 /// A workload.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{"rule": "self.apiVersion == 'apps/v1'", "message": "targetRef.apiVersion must be apps/v1: Deployments and StatefulSets can be looked after"}]))]
 pub struct TargetRef {
     /// API group and version.
     #[serde(default = "apps_v1")]
@@ -153,9 +155,13 @@ pub enum Mode {
 /// When a request is good, and how many must be.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.targetRatio >= 0.5",
+    "message": "objective.targetRatio is less than 0.5: give the share of answers that must be good, e.g. 0.99",
+}]))]
 pub struct Objective {
     /// A slower answer is bad, in milliseconds; so are 5xx, timeouts and resets.
-    #[schemars(range(min = 0.1, max = 3_600_000.0))]
+    #[schemars(range(min = 1.0, max = 3_600_000.0))]
     pub threshold_ms: f64,
     /// Share of answers that must be good.
     #[serde(default = "target_ratio")]
@@ -166,7 +172,7 @@ pub struct Objective {
 /// What every plan keeps to.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = [{"rule": "self.minReplicas <= self.maxReplicas", "messageExpression": "'bounds.minReplicas is ' + string(self.minReplicas) + ', more than bounds.maxReplicas ' + string(self.maxReplicas) + ': raise maxReplicas or lower minReplicas'"}]))]
+#[schemars(extend("x-kubernetes-validations" = [{"rule": "self.minReplicas <= self.maxReplicas", "message": "bounds.minReplicas is more than bounds.maxReplicas: raise maxReplicas or lower minReplicas"}]))]
 pub struct Bounds {
     /// Fewest replicas that a plan asks for.
     #[schemars(range(min = 1, max = 10_000))]
@@ -279,7 +285,7 @@ pub fn definition() -> CustomResourceDefinition {
 fn name_rule() -> Value {
     serde_json::json!([{
         "rule": "size(self.metadata.name) <= 52",
-        "messageExpression": "'metadata.name has ' + string(size(self.metadata.name)) + ' characters; at most 52, because objects are named after it'",
+        "message": "metadata.name has more than 52 characters: objects are named after it, give a shorter one",
     }])
 }
 

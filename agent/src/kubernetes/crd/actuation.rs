@@ -91,13 +91,15 @@ pub enum WriteBack {
 #[schemars(extend("x-kubernetes-validations" = [{"rule": "!quantity(string(self.min)).isGreaterThan(quantity(string(self.max)))", "message": "min is greater than max: the smallest size stands in min"}]))]
 pub struct QuantityBounds {
     /// Smallest.
+    #[schemars(extend("maxLength" = 32))]
     pub min: Quantity,
     /// Largest.
+    #[schemars(extend("maxLength" = 32))]
     pub max: Quantity,
 }
 
 /// The class axis: a rollout with surge onto other nodes.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = [{"rule": "!self.enabled || size(self.classes) > 1", "message": "actuation.class is enabled with fewer than two classes: there is nothing to choose from"}]))]
 pub struct Class {
@@ -107,7 +109,6 @@ pub struct Class {
     #[schemars(length(max = 16))]
     pub classes: Vec<NodeClass>,
     /// Least time between two changes, in seconds: each one is a rollout.
-    #[serde(default = "hour")]
     #[schemars(range(min = 300, max = 604_800))]
     pub cooldown_seconds: u32,
 }
@@ -128,7 +129,7 @@ pub struct NodeClass {
 }
 
 /// The bandwidth axis: the template's bandwidth annotations, a rollout.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = [{"rule": "!self.enabled || has(self.bounds)", "message": "actuation.bandwidth is enabled without bounds: give min and max in bits a second, e.g. 10M and 1G"}]))]
 pub struct Bandwidth {
@@ -138,13 +139,23 @@ pub struct Bandwidth {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bounds: Option<QuantityBounds>,
     /// Least time between two changes, in seconds: each one is a rollout.
-    #[serde(default = "hour")]
     #[schemars(range(min = 300, max = 604_800))]
     pub cooldown_seconds: u32,
 }
 
-fn hour() -> u32 {
-    3_600
+/// A rollout an hour at most, unless asked for otherwise.
+const COOLDOWN_SECONDS: u32 = 3_600;
+
+impl Default for Class {
+    fn default() -> Self {
+        Self { enabled: false, classes: Vec::new(), cooldown_seconds: COOLDOWN_SECONDS }
+    }
+}
+
+impl Default for Bandwidth {
+    fn default() -> Self {
+        Self { enabled: false, bounds: None, cooldown_seconds: COOLDOWN_SECONDS }
+    }
 }
 
 impl Default for Replicas {
