@@ -59,7 +59,7 @@ impl Brain {
         let tolerated = 1.0 - settings.target_ratio;
         Self {
             aligner: Aligner::default(),
-            capacity: Capacity::new(settings.threshold_ms, settings.target_ratio),
+            capacity: Capacity::new(settings.threshold_ms, settings.target_ratio, settings.replica_start_s),
             load: LoadForecaster::new(&horizons),
             copies: CopyController::new(),
             startup: Startup::new(settings.replica_start_s),

@@ -19,16 +19,19 @@ use scale::ScaleLearner;
 const KNOWN_SD: f64 = 0.3;
 /// The same for production alone: far below its edge the filter knows only a lower bound and its own long-run mean, and is wider than this.
 const KNOWN_ALONE_SD: f64 = 0.18;
-/// Production is informed by its own numbers above this ln(load / capacity), negated.
-const INFORMED_ABOVE: f64 = 0.08;
-/// Over how long the trend is measured, in seconds and at least that many points.
-const TREND_S: f64 = 8.0;
+/// Over how long the trend is measured, in start-up times of a replica: faster movements than one can answer are noise here.
+const TREND_STARTS: f64 = 1.6;
 /// Seconds of knowing capacity before its movements are taken for a trend.
 const SETTLED_S: f64 = 15.0;
-/// Slopes of ln C per second below this are mostly the tracker's own noise.
-const SLOPE_NOISE: f64 = 0.012;
-/// A trend loses this share of itself per second ahead.
-const DAMPING: f64 = 0.12;
+/// A movement of ln C over a start-up time below this is mostly the tracker's own noise.
+const START_NOISE: f64 = 0.06;
+/// A trend loses this share of itself per start-up time ahead.
+const DAMPING: f64 = 0.6;
+
+/// A recovery is extrapolated by this share.
+const RECOVERY: f64 = 0.5;
+/// Bad requests that production's load should bring within the filter's memory from which on its own numbers count for half.
+const INFORMED_AT: f64 = 30.0;
 
 /// The fused tracker.
 #[derive(Debug, Clone)]
@@ -43,22 +46,24 @@ pub struct Capacity {
     alone: Option<LogEstimate>,
     recent: Window,
     recent_alone: Window,
+    start_s: f64,
 }
 
 impl Capacity {
-    /// A tracker for an objective.
-    pub fn new(threshold_ms: f64, target_ratio: f64) -> Self {
+    /// A tracker for an objective, of replicas that take so long to start: movements are judged at that pace.
+    pub fn new(threshold_ms: f64, target_ratio: f64, start_s: f64) -> Self {
         Self {
+            start_s,
             threshold_ms,
             target_ratio,
-            production: Edge::new(threshold_ms, target_ratio),
-            shadow: Edge::new(threshold_ms, target_ratio),
+            production: Edge::by_bad_only(threshold_ms, target_ratio, start_s),
+            shadow: Edge::new(threshold_ms, target_ratio, start_s),
             scale: ScaleLearner::new(1.0),
             shadow_size: 1.0,
             fused: None,
             alone: None,
-            recent: Window::new(90.0),
-            recent_alone: Window::new(90.0),
+            recent: Window::new(90f64.max(2.0 * TREND_STARTS * start_s)),
+            recent_alone: Window::new(90f64.max(2.0 * TREND_STARTS * start_s)),
         }
     }
 
@@ -87,7 +92,7 @@ impl Capacity {
         }
         let resized = seen.shadow_present && (seen.shadow_size / self.shadow_size - 1.0).abs() > 1e-9;
         if seen.new_profile || resized {
-            self.shadow = Edge::new(self.threshold_ms, self.target_ratio);
+            self.shadow = Edge::new(self.threshold_ms, self.target_ratio, self.start_s);
             self.scale = ScaleLearner::new(seen.shadow_size);
             self.shadow_size = seen.shadow_size;
         }
@@ -119,8 +124,8 @@ impl Capacity {
     /// what it takes; the rest of its distribution is a memory, which must not hold back what the shadow sees now.
     fn product(&self, production: &[(f64, f64)], shadow: LogEstimate) -> LogEstimate {
         let log_rate = self.production.rate().max(1e-9).ln();
-        let u = log_rate - self.alone.map_or(0.0, |e| e.mean);
-        let informed = sigmoid((u + INFORMED_ABOVE) / 0.03);
+        let due = self.production.bad_due();
+        let informed = due / (due + INFORMED_AT);
         let joint: Vec<f64> = production
             .iter()
             .map(|(x, p)| {
@@ -145,17 +150,18 @@ impl Capacity {
 
     /// ln C `horizon_s` from now: the damped trend, with growing doubt. A fall is extrapolated in full, a recovery by half.
     pub fn forecast(&self, horizon_s: f64) -> Option<LogEstimate> {
-        self.now().map(|e| extrapolate(e, self.trend(), self.drift_variance(), horizon_s))
+        self.now().map(|e| extrapolate(e, self.trend(), self.drift_variance(), horizon_s, self.start_s))
     }
 
     /// The same from production's numbers only.
     pub fn forecast_alone(&self, horizon_s: f64) -> Option<LogEstimate> {
-        self.now_alone().map(|e| extrapolate(e, trend_of(&self.recent_alone), self.production.drift_variance(), horizon_s))
+        self.now_alone()
+            .map(|e| extrapolate(e, trend_of(&self.recent_alone, self.start_s), self.production.drift_variance(), horizon_s, self.start_s))
     }
 
     /// Slope of ln C per second, shrunk by the tracker's noise; 0 while unknown.
     pub fn trend(&self) -> f64 {
-        trend_of(&self.recent)
+        trend_of(&self.recent, self.start_s)
     }
 
     fn drift_variance(&self) -> f64 {
@@ -200,21 +206,24 @@ impl Capacity {
     }
 }
 
-fn trend_of(recent: &Window) -> f64 {
+fn trend_of(recent: &Window, start_s: f64) -> f64 {
     let (Some((last, _)), Some((first, _))) = (recent.points().next_back(), recent.points().next()) else { return 0.0 };
-    if last - first < SETTLED_S {
+    if last - first < SETTLED_S.max(TREND_STARTS * start_s) {
         return 0.0; // what moves so early is the search, not capacity
     }
-    let points: Vec<_> = recent.points().rev().take(64).take_while(|p| p.0 > last - TREND_S).map(|p| (p.0 - last, p.1)).collect();
+    let since = last - TREND_STARTS * start_s;
+    let points: Vec<_> = recent.points().rev().take(256).take_while(|p| p.0 > since).map(|p| (p.0 - last, p.1)).collect();
     if points.len() < 5 {
         return 0.0;
     }
-    slope(&points).map_or(0.0, |(b, _)| b * b * b / (b * b + SLOPE_NOISE * SLOPE_NOISE))
+    let noise = START_NOISE / start_s;
+    slope(&points).map_or(0.0, |(b, _)| b * b * b / (b * b + noise * noise))
 }
 
-fn extrapolate(e: LogEstimate, trend: f64, variance: f64, horizon_s: f64) -> LogEstimate {
-    let reach = (1.0 - (-DAMPING * horizon_s).exp()) / DAMPING;
-    let trend = if trend > 0.0 { 0.5 * trend } else { trend };
+fn extrapolate(e: LogEstimate, trend: f64, variance: f64, horizon_s: f64, start_s: f64) -> LogEstimate {
+    let damping = DAMPING / start_s;
+    let reach = (1.0 - (-damping * horizon_s).exp()) / damping;
+    let trend = if trend > 0.0 { RECOVERY * trend } else { trend };
     let doubt = variance * horizon_s.min(60.0) + (0.3 * trend * reach).powi(2);
     LogEstimate { mean: e.mean + (trend * reach).clamp(-0.7, 0.3), sd: (e.sd * e.sd + doubt).sqrt() }
 }

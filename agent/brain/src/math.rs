@@ -14,6 +14,28 @@ pub fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
+/// e to the x within 1e-8 of its value, for hot loops: only additions and multiplications, so that compilers make vectors of it and every machine
+/// gives the same bits. Below about -690 it answers the least it can, above 690 the most.
+pub fn exp(x: f64) -> f64 {
+    /// Adding this puts the nearest whole number into the lowest bits of the mantissa.
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    /// Powers of ln 2 over factorials: the series of two to the power of a half at most.
+    const SERIES: [f64; 7] = [
+        1.525_273_380_405_984e-5,
+        1.540_353_039_338_161e-4,
+        1.333_355_814_642_844_3e-3,
+        9.618_129_107_628_477e-3,
+        5.550_410_866_482_158e-2,
+        0.240_226_506_959_100_7,
+        std::f64::consts::LN_2,
+    ];
+    let t = bounded(x, -690.0, 690.0) * std::f64::consts::LOG2_E;
+    let shifted = t + SHIFT;
+    let part = t - (shifted - SHIFT);
+    let series = SERIES.iter().fold(0.0, |sum, c| sum * part + c) * part + 1.0;
+    series * f64::from_bits(shifted.to_bits().wrapping_add(1_023) << 52)
+}
+
 /// Inverse of [`sigmoid`], bounded to probabilities in [1e-9, 1 - 1e-9].
 pub fn logit(p: f64) -> f64 {
     let p = p.clamp(1e-9, 1.0 - 1e-9);
@@ -151,6 +173,15 @@ pub fn log_band(mean: f64, sd: f64) -> Band {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_quick_exponential_is_close() {
+        for i in -6_000..6_000 {
+            let x = f64::from(i) * 0.113;
+            assert!((exp(x) / x.exp() - 1.0).abs() < 1e-8, "{x}");
+        }
+        assert!(exp(f64::NEG_INFINITY) < 1e-290 && exp(f64::INFINITY) > 1e290 && exp(f64::NAN).is_finite());
+    }
 
     #[test]
     fn a_sorted_window_forgets_the_oldest_and_interpolates() {

@@ -25,6 +25,8 @@ const CERTAIN: f64 = 0.72;
 /// The reactive path's own count is taken as the base when it exceeds the need by this much: while a floor stands, an autoscaler takes the
 /// replicas it finds for its own.
 const CALM: f64 = 0.3;
+/// Part of the time until an asked-for replica takes traffic over which needs are taken together.
+const STEADY: f64 = 0.3;
 /// After so many start-up times a need that stands is answered in full.
 const FADES: f64 = 6.0;
 
@@ -62,6 +64,7 @@ pub struct Outlook {
 pub struct Planner {
     floor: Option<u32>,
     needs: Window,
+    raw: Window,
     over: u32,
     base: Option<(f64, f64)>,
 }
@@ -69,7 +72,13 @@ pub struct Planner {
 impl Planner {
     /// A planner without a floor.
     pub fn new(settings: &Settings) -> Self {
-        Self { floor: None, needs: Window::new(settings.lower_after_s.clamp(0.0, 86_400.0)), over: 0, base: None }
+        Self {
+            floor: None,
+            needs: Window::new(settings.lower_after_s.clamp(0.0, 86_400.0)),
+            raw: Window::new(settings.replica_start_s.max(1.0)),
+            over: 0,
+            base: None,
+        }
     }
 
     /// The plan of this interval.
@@ -88,6 +97,7 @@ impl Planner {
             return (reason, "a shadow near its limit, or production near its own".into());
         };
         let mut need = need(load, capacity, settings);
+        need = self.steady(need, outlook);
         need = self.cautious(need, outlook);
         let mut words = explain(outlook, load, capacity, need, settings);
         if let Some(machines) = outlook.machines {
@@ -104,6 +114,15 @@ impl Planner {
         }
         self.follow(need, outlook, settings);
         (format!("{words}: {}", self.asks(need)), self.change(load, capacity, settings))
+    }
+
+    /// The median over a part of the start-up time: what comes and goes faster than a replica starts is not worth one.
+    fn steady(&mut self, need: f64, outlook: &Outlook) -> f64 {
+        self.raw.push(outlook.at_s, need);
+        let since = outlook.at_s - STEADY * outlook.horizon_s;
+        let mut recent: Vec<f64> = self.raw.points().rev().take_while(|p| p.0 > since).map(|p| p.1).collect();
+        recent.sort_by(f64::total_cmp);
+        recent.get(recent.len() / 2).copied().unwrap_or(need)
     }
 
     /// The first replica above the reactive path is asked for when it is likely to be needed; further ones when they would be even with less
@@ -220,7 +239,7 @@ mod tests {
         assert_eq!(planner.plan(&outlook(0.0, 300.0, 100.0), &settings).floor, Some(4));
         let raised = planner.plan(&outlook(1.0, 300.0, 20.0), &settings);
         assert_eq!((raised.floor, raised.changed), (Some(7), true), "{}", raised.reason);
-        assert_eq!(planner.plan(&outlook(2.0, 300.0, 100.0), &settings).floor, Some(7));
+        assert_eq!(planner.plan(&outlook(3.0, 300.0, 100.0), &settings).floor, Some(7));
         assert_eq!(planner.plan(&outlook(10.9, 300.0, 100.0), &settings).floor, Some(7));
         assert_eq!(planner.plan(&outlook(11.1, 300.0, 100.0), &settings).floor, Some(4));
     }

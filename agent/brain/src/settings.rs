@@ -55,7 +55,7 @@ impl Default for Settings {
             horizons_s: vec![10.0, 30.0, 60.0, 120.0, 300.0],
             headroom: 0.9,
             floor_ttl_s: 120.0,
-            lower_after_s: 120.0,
+            lower_after_s: 60.0,
             max_step_up: 4,
             stale_after_s: 10.0,
             copy_rate_rps: (0.5, 5_000.0),

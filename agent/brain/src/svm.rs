@@ -23,6 +23,10 @@ enum Job {
 
 const ROUND: [Job; 5] = [Job::Violation, Job::Latency, Job::ViolationAlone, Job::Cpu, Job::Memory];
 
+/// Violations since the last round from which there is something new to learn; with fewer the wait doubles, up to so many times `train_every_s`.
+const NEWS: u32 = 4;
+const PATIENCE: f64 = 8.0;
+
 /// A classifier and when its training data ended.
 pub type Dated<T> = Option<(f64, T)>;
 
@@ -32,6 +36,9 @@ pub struct Machines {
     horizons: Vec<f64>,
     tolerated: f64,
     every_s: f64,
+    /// Wait before the next round, and violations seen since the last.
+    wait_s: f64,
+    news: u32,
     turn: usize,
     next_round_s: Option<f64>,
     jobs: Vec<Job>,
@@ -56,6 +63,8 @@ impl Machines {
             horizons: horizons.to_vec(),
             tolerated,
             every_s,
+            wait_s: every_s,
+            news: 0,
             turn: 0,
             next_round_s: None,
             jobs: Vec::new(),
@@ -76,16 +85,19 @@ impl Machines {
     pub fn observe(&mut self, production: Option<State>, alone: Option<State>, shadow: Option<State>) {
         self.turn = (self.turn + 1) % self.horizons.len().max(1);
         let Some(horizon) = self.horizons.get(self.turn).copied() else { return };
-        let take = |state: Option<State>, history: &mut History, store: &mut Store| {
+        let mut news = 0;
+        let mut take = |state: Option<State>, history: &mut History, store: &mut Store| {
             let Some(state) = state else { return };
             history.push(state);
             if let Some(example) = history.example(horizon, self.tolerated) {
+                news += u32::from(example.violated);
                 store.push(example);
             }
         };
         take(production, &mut self.production, &mut self.both);
         take(alone, &mut self.production_alone, &mut self.alone);
         take(shadow, &mut self.shadow, &mut self.both);
+        self.news += news;
     }
 
     /// Forgets examples and models: a new release is another application.
@@ -99,7 +111,9 @@ impl Machines {
         let due = *self.next_round_s.get_or_insert(now_s + self.every_s);
         if self.jobs.is_empty() && now_s >= due {
             self.jobs = ROUND.to_vec();
-            self.next_round_s = Some(now_s + self.every_s);
+            self.wait_s =
+                if std::mem::take(&mut self.news) > NEWS { self.every_s } else { (2.0 * self.wait_s).min(PATIENCE * self.every_s) };
+            self.next_round_s = Some(now_s + self.wait_s);
         }
         if self.jobs.is_empty() {
             return;

@@ -7,8 +7,8 @@ use crate::math::{bounded, log_band, normal_cdf};
 use crate::plan::Outlook;
 use crate::series::Observation;
 
-/// A fall of ln capacity per second that is worth an alarm.
-const FALL: f64 = -0.012;
+/// A fall of ln capacity over a start-up time that is worth an alarm.
+const FALL: f64 = -0.06;
 /// A load this much above what was expected half a start-up time ago is a step.
 const STEP: f64 = 1.35;
 
@@ -46,7 +46,7 @@ impl Brain {
         let violation = self.forecast_violation(outlook);
         self.alarms.state("forecast_violation", now_ms, violation);
         let trend = self.capacity.trend();
-        let falling = self.capacity.now().filter(|_| trend < FALL).map(|e| {
+        let falling = self.capacity.now().filter(|_| trend * self.settings.replica_start_s < FALL).map(|e| {
             let now = log_band(e.mean, e.sd);
             format!("a replica takes {:.0} rps (p10 {:.0}), falling by {:.1} % a second", now.p50, now.p10, -100.0 * trend)
         });

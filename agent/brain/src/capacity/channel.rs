@@ -12,6 +12,9 @@ const KEEP: f64 = 0.985;
 const CALIBRATION: f64 = 0.03;
 const SHIFT: (f64, f64) = (-1.0, 4.0);
 
+/// ln(load / capacity) below which what exceeds is not the load's doing.
+const FAR_BELOW: f64 = -0.3;
+
 /// Curve and dispersion of one kind of evidence.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -35,6 +38,16 @@ impl Curve {
     pub fn probability(&self, slope: f64, u: f64) -> f64 {
         let s = 1.0 / (1.0 + (-(slope * self.steepness * u + self.offset)).exp());
         (self.base + (1.0 - self.base) * s).clamp(1e-6, 1.0 - 1e-6)
+    }
+
+    /// Probabilities at `u`, `u - step`, and so on, for a grid steepness `slope`: the exponential of the first gives all others.
+    pub fn fill(&self, slope: f64, u: f64, step: f64, row: &mut [f64]) {
+        let z = bounded(slope * self.steepness * u + self.offset, -300.0, 300.0);
+        let (mut e, grows) = ((-z).exp(), (slope * self.steepness * step).exp());
+        for p in row {
+            *p = (self.base + (1.0 - self.base) / (1.0 + e)).clamp(1e-6, 1.0 - 1e-6);
+            e = (e * grows).min(1e200);
+        }
     }
 
     /// Load over capacity, as a logarithm, at which the probability is `p`.
@@ -93,7 +106,7 @@ impl Channel {
         if n < 1.0 {
             return;
         }
-        if u < -0.4 {
+        if u < FAR_BELOW {
             self.base.add_weighted(k / n, n, KEEP);
         }
         // Where next to nothing is expected, a residual says more about the curve than about dispersion.
@@ -114,6 +127,9 @@ mod tests {
         assert!((curve.probability(14.0, 0.0) - 0.01).abs() < 1e-9);
         let u = curve.inverse(14.0, 0.03);
         assert!(u > 0.0 && (curve.probability(14.0, u) - 0.03).abs() < 1e-9);
+        let mut row = [0.0; 40];
+        curve.fill(14.0, 0.3, 0.02, &mut row);
+        assert!(row.iter().enumerate().all(|(i, p)| (p - curve.probability(14.0, 0.3 - 0.02 * i as f64)).abs() < 1e-12));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! and nothing is learned. Called by [`super::Capacity`], once for production (per replica) and once for the shadow.
 
 use super::channel::{Channel, Curve};
-use super::grid::{Grid, LogEstimate};
+use super::grid::{CELLS, Grid, LogEstimate, STEP};
 use super::knee::Knee;
 use crate::math::{Decayed, logit, sigmoid};
 use crate::series::PathObservation;
@@ -20,6 +20,18 @@ const EDGE_OF_SATURATION: f64 = 0.87;
 const SATURATION_SD: f64 = 0.15;
 /// Standard deviation of ln C before anything was seen.
 const PRIOR_SD: f64 = 0.8;
+
+/// The quickest drift's probability beforehand is this over the start-up time of a replica, in seconds.
+const QUICK_S: f64 = 0.5;
+
+/// Memory per interval of what was expected and what came, in bad requests.
+const TRUST_KEEP: f64 = 0.97;
+/// Bad requests expected before the two are compared, and the share of them that must have come: with fewer the instance is not where it was
+/// thought to be, whatever the slow requests say.
+const TRUST_AFTER: f64 = 6.0;
+const TRUST_SHARE: f64 = 0.35;
+/// By how much the estimate is widened when it was wrong, in ln C.
+const MISTAKEN_SD: f64 = 0.2;
 
 /// Long-run spread of ln C around its long-run mean, and how often that prior counts.
 const ANCHOR_SD: f64 = 0.5;
@@ -59,6 +71,8 @@ pub struct Learned {
 /// Tracker of one instance.
 #[derive(Debug, Clone)]
 pub struct Edge {
+    sees_slow: bool,
+    quick: f64,
     threshold_ms: f64,
     grid: Option<Grid>,
     bad: Channel,
@@ -66,6 +80,9 @@ pub struct Edge {
     tolerated: f64,
     cut: Option<u16>,
     knee: Knee,
+    expected: f64,
+    came: f64,
+    due: f64,
     rate: f64,
     sojourn_ms: f64,
     regime: Regime,
@@ -85,9 +102,12 @@ struct Evidence {
 }
 
 impl Edge {
-    /// A tracker for an objective: threshold in milliseconds, share of requests that must be good.
-    pub fn new(threshold_ms: f64, target_ratio: f64) -> Self {
+    /// A tracker for an objective: threshold in milliseconds, share of requests that must be good; `start_s` is how long a replica takes to start. A
+    /// filter that expects quick movements sees them in noise, too: it is as quick as can be answered.
+    pub fn new(threshold_ms: f64, target_ratio: f64, start_s: f64) -> Self {
         Self {
+            sees_slow: true,
+            quick: (QUICK_S / start_s).clamp(0.01, 0.1),
             threshold_ms,
             grid: None,
             bad: Channel::new(1.0 - target_ratio, 1.0),
@@ -95,6 +115,9 @@ impl Edge {
             tolerated: 1.0 - target_ratio,
             cut: None,
             knee: Knee::default(),
+            expected: 0.0,
+            came: 0.0,
+            due: 0.0,
             rate: 0.0,
             sojourn_ms: 0.0,
             regime: Regime::Idle,
@@ -102,6 +125,11 @@ impl Edge {
             anchor: Decayed::default(),
             last: Evidence::default(),
         }
+    }
+
+    /// The same without the evidence of slow requests: for an instance that is seldom at its edge, where alone they tell anything.
+    pub fn by_bad_only(threshold_ms: f64, target_ratio: f64, start_s: f64) -> Self {
+        Self { sees_slow: false, ..Self::new(threshold_ms, target_ratio, start_s) }
     }
 
     /// Takes an interval of `instances` equal instances. `guess` is a capacity to start the search from when nothing is known.
@@ -118,7 +146,7 @@ impl Edge {
         }
         if self.grid.is_none() {
             let centre = guess.max(rate).max(0.05).ln();
-            self.grid = Some(Grid::new(centre, PRIOR_SD));
+            self.grid = Some(Grid::new(centre, PRIOR_SD, self.quick));
             self.anchor.add(centre, 1.0);
         }
         self.predict(since_last_s);
@@ -172,7 +200,8 @@ impl Edge {
         let slow_count = self.cut.map(|cut| (Knee::above(&path.latency, cut) + path.failed).min(n));
         self.last = Evidence { log_rate, n, bad: path.bad, slow: slow_count, throughput: None };
         let (bad, slow) = (self.bad.curve(), self.slow.curve());
-        let expect = |c: Curve| self.grid.as_ref().map_or(0.0, |g| g.expect(|a, x| c.probability(a, log_rate - x)));
+        let fill = |c: Curve| move |a: f64, x: f64, row: &mut [f64]| c.fill(a, log_rate - x, STEP, row);
+        let expect = |c: Curve| self.grid.as_ref().map_or(0.0, |g| g.expect(fill(c)));
         let (expected_bad, expected_slow) = (expect(bad), expect(slow));
         self.apply();
         let u = log_rate - self.estimate.map_or(log_rate, |e| e.mean);
@@ -183,12 +212,39 @@ impl Edge {
         if let Some(k) = slow_count {
             self.slow.learn(n, k, expected_slow, u);
         }
+        self.trust(n, n * self.bad.curve().probability(self.slope(), u), path.bad);
+    }
+
+    /// Slow requests are told apart by a cut that was learned at the edge. Where the service itself is what makes them slow, their share hardly falls
+    /// with load, and they would hold the estimate to any load there is. Bad requests are what the objective counts: when far fewer come than belong
+    /// to the load believed, the cut is given up and the estimate widened.
+    fn trust(&mut self, n: f64, expected: f64, came: f64) {
+        self.expected = self.expected * TRUST_KEEP + expected;
+        self.came = self.came * TRUST_KEEP + came;
+        self.due = self.due * TRUST_KEEP + (expected - n * self.bad.base()).max(0.0);
+        if self.cut.is_some() && self.expected > TRUST_AFTER && self.came < TRUST_SHARE * self.expected {
+            self.knee = Knee::default();
+            self.cut = None;
+            (self.expected, self.came) = (0.0, 0.0);
+            self.widen(MISTAKEN_SD);
+        }
+    }
+
+    /// Bad requests that the load believed should have brought lately, those that come without load left out: how much the instance's own numbers
+    /// tell of its edge.
+    pub fn bad_due(&self) -> f64 {
+        self.due
+    }
+
+    /// Whether bad requests themselves say that the instance is about at its edge.
+    fn at_edge(&self) -> bool {
+        self.expected > 0.5 * TRUST_AFTER && self.came > TRUST_SHARE * self.expected
     }
 
     fn apply(&mut self) {
         let view = View { evidence: self.last, bad: self.bad.curve(), slow: self.slow.curve(), weights: self.weights() };
         if let Some(grid) = &mut self.grid {
-            grid.update(|a, x| view.log_likelihood(a, x));
+            grid.update(|a, x, row| view.fill(a, x, row));
         }
     }
 
@@ -220,7 +276,7 @@ impl Edge {
             self.anchor.add(estimate.mean, 0.995);
         }
         let u = self.rate.max(1e-9).ln() - estimate.mean;
-        if self.regime == Regime::Flowing && u.abs() < 0.12 && estimate.sd < 0.15 {
+        if self.regime == Regime::Flowing && u.abs() < 0.12 && estimate.sd < 0.15 && self.sees_slow && self.at_edge() {
             self.knee.learn(&path.latency, path.bad, path.failed);
             if let Some((cut, share)) = self.knee.cut(SLOW_SHARE) {
                 self.follow_cut(cut, share);
@@ -257,13 +313,13 @@ impl Edge {
     /// ln(load / capacity) at which a share of requests is bad, averaged over what is believed of the curve.
     pub fn load_for_bad(&self, share: f64) -> f64 {
         let curve = self.bad.curve();
-        self.grid.as_ref().map_or(0.0, |g| g.expect(|a, _| curve.inverse(a, share)))
+        self.grid.as_ref().map_or(0.0, |g| g.expect_slope(|a| curve.inverse(a, share)))
     }
 
     /// Probability that a request is bad at ln(load / capacity) = `u`.
     pub fn bad_probability(&self, u: f64) -> f64 {
         let curve = self.bad.curve();
-        self.grid.as_ref().map_or_else(|| curve.probability(14.0, u), |g| g.expect(|a, _| curve.probability(a, u)))
+        self.grid.as_ref().map_or_else(|| curve.probability(14.0, u), |g| g.expect_slope(|a| curve.probability(a, u)))
     }
 
     /// Share of bad requests far below the edge.
@@ -302,6 +358,23 @@ struct View {
 }
 
 impl View {
+    /// The log-likelihoods of ln C = `x`, `x + STEP`, and so on.
+    fn fill(&self, slope: f64, x: f64, row: &mut [f64]) {
+        let e = &self.evidence;
+        if e.throughput.is_some() {
+            row.iter_mut().enumerate().for_each(|(i, l)| *l = self.log_likelihood(slope, x + STEP * i as f64));
+            return;
+        }
+        let mut p = [0.0; CELLS];
+        let p = &mut p[..row.len()];
+        self.bad.fill(slope, e.log_rate - x, STEP, p);
+        row.iter_mut().zip(&*p).for_each(|(l, p)| *l = self.weights.0 * log_likelihood(e.n, e.bad, *p));
+        if let Some(k) = e.slow {
+            self.slow.fill(slope, e.log_rate - x, STEP, p);
+            row.iter_mut().zip(&*p).for_each(|(l, p)| *l += self.weights.1 * log_likelihood(e.n, k, *p));
+        }
+    }
+
     fn log_likelihood(&self, slope: f64, x: f64) -> f64 {
         let e = &self.evidence;
         if let Some(throughput) = e.throughput {

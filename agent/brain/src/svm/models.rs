@@ -5,11 +5,11 @@
 
 use super::examples::{Example, OUTCOME_S};
 use crate::features::DIM;
-use crate::math::{SortedWindow, bounded, sigmoid};
+use crate::math::{SortedWindow, bounded, exp, sigmoid};
 use linfa::Dataset;
 use linfa::traits::Fit;
 use linfa_svm::Svm;
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array1, Array2};
 
 /// Fewest examples to fit on.
 const ENOUGH: usize = 40;
@@ -56,11 +56,36 @@ fn split<'a, 'b>(examples: &'b [&'a Example]) -> (&'b [&'a Example], &'b [&'a Ex
     (&examples[..fit_end], &examples[cut..])
 }
 
+/// What a trained machine computes: a weighted sum of Gaussian kernels over its support vectors, less an offset.
+#[derive(Debug, Clone)]
+struct Expansion {
+    vectors: Vec<[f64; DIM]>,
+    weights: Vec<f64>,
+    rho: f64,
+}
+
+impl Expansion {
+    /// The support vectors of a machine among the points that it was trained on.
+    fn of<T>(svm: &Svm<f64, T>, points: &Array2<f64>) -> Self {
+        let supports = || svm.alpha.iter().enumerate().filter(|(_, a)| a.abs() > 1e-13);
+        let vector = |i: usize| std::array::from_fn(|c| points[(i, c)]);
+        Self { vectors: supports().map(|(i, _)| vector(i)).collect(), weights: supports().map(|(_, a)| *a).collect(), rho: svm.rho }
+    }
+
+    fn value(&self, x: &[f64; DIM]) -> f64 {
+        let kernel = |v: &[f64; DIM]| {
+            let distance: f64 = v.iter().zip(x).map(|(a, b)| (a - b) * (a - b)).sum();
+            exp(-distance / WIDTH)
+        };
+        self.vectors.iter().zip(&self.weights).map(|(v, w)| w * kernel(v)).sum::<f64>() - self.rho
+    }
+}
+
 /// A regression with the 10, 50 and 90 % quantiles of its held-out errors.
 #[derive(Debug, Clone)]
 pub struct Regression {
     standard: Standard,
-    svm: Svm<f64, f64>,
+    sum: Expansion,
     errors: (f64, f64, f64),
 }
 
@@ -75,8 +100,9 @@ impl Regression {
         let standard = Standard::of(fit);
         let y = Array1::from_iter(fit.iter().filter_map(|e| target(e)));
         let params = Svm::<f64, f64>::params().c_svr(2.0, Some(0.05)).eps(TOLERANCE).gaussian_kernel(WIDTH);
-        let svm = params.fit(&Dataset::new(standard.matrix(fit), y)).ok()?;
-        let mut model = Self { standard, svm, errors: (0.0, 0.0, 0.0) };
+        let points = standard.matrix(fit);
+        let svm = params.fit(&Dataset::new(points.clone(), y)).ok()?;
+        let mut model = Self { standard, sum: Expansion::of(&svm, &points), errors: (0.0, 0.0, 0.0) };
         let mut errors = SortedWindow::new(held.len());
         held.iter().filter_map(|e| Some(target(e)? - model.point(&e.x))).for_each(|e| errors.push(e));
         model.errors = (errors.quantile(0.1)?, errors.quantile(0.5)?, errors.quantile(0.9)?);
@@ -84,8 +110,7 @@ impl Regression {
     }
 
     fn point(&self, x: &[f64; DIM]) -> f64 {
-        let x = self.standard.apply(x);
-        self.svm.weighted_sum(&ArrayView1::from(&x[..])) - self.svm.rho
+        self.sum.value(&self.standard.apply(x))
     }
 
     /// 10, 50 and 90 % quantiles of the target.
@@ -100,7 +125,7 @@ impl Regression {
 #[derive(Debug, Clone)]
 pub struct Classifier {
     standard: Standard,
-    svm: Svm<f64, bool>,
+    sum: Expansion,
     platt: (f64, f64),
 }
 
@@ -115,16 +140,16 @@ impl Classifier {
         let standard = Standard::of(fit);
         let y = Array1::from_iter(fit.iter().map(|e| e.violated));
         let params = Svm::<f64, bool>::params().pos_neg_weights(2.0, 2.0).eps(TOLERANCE).gaussian_kernel(WIDTH);
-        let svm = params.fit(&Dataset::new(standard.matrix(fit), y)).ok()?;
-        let mut model = Self { standard, svm, platt: (1.0, 0.0) };
+        let points = standard.matrix(fit);
+        let svm = params.fit(&Dataset::new(points.clone(), y)).ok()?;
+        let mut model = Self { standard, sum: Expansion::of(&svm, &points), platt: (1.0, 0.0) };
         let scores: Vec<(f64, bool)> = held.iter().map(|e| (model.score(&e.x), e.violated)).collect();
         model.platt = platt(&scores);
         Some(model)
     }
 
     fn score(&self, x: &[f64; DIM]) -> f64 {
-        let x = self.standard.apply(x);
-        bounded(self.svm.weighted_sum(&ArrayView1::from(&x[..])) - self.svm.rho, -20.0, 20.0)
+        bounded(self.sum.value(&self.standard.apply(x)), -20.0, 20.0)
     }
 
     /// Probability of a violation.
