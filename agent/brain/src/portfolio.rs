@@ -10,7 +10,8 @@ use crate::math::{Decayed, logit, sigmoid};
 use std::collections::VecDeque;
 
 /// The members, in the order of their asks.
-pub const MEMBERS: [&str; 5] = ["reactive", "load trend", "production alone", "capacity tracker", "support vectors"];
+pub const MEMBERS: [&str; 6] =
+    ["reactive", "load trend", "production alone", "capacity tracker", "support vectors", "support vectors alone"];
 /// Index of the reactive path.
 pub const REACTIVE: usize = 0;
 /// Index of the tracker that sees production only.
@@ -19,6 +20,8 @@ const ALONE: usize = 2;
 pub const TRACKER: usize = 3;
 /// Index of the support vector machines.
 pub const MACHINES: usize = 4;
+/// Index of the machines that see production only: a yardstick, never in charge.
+pub const MACHINES_ALONE: usize = 5;
 /// Capacity is taken this long in hindsight, in seconds.
 pub const HINDSIGHT_S: f64 = 4.0;
 /// Judged asks before a member may take charge or be demoted.
@@ -205,7 +208,7 @@ mod tests {
         let mut portfolio = Portfolio::new(0.01);
         for t in 0..400 {
             let t = f64::from(t);
-            portfolio.promise(t + 5.0, [Some(4.0), Some(4.0), None, Some(tracker), Some(machines)]);
+            portfolio.promise(t + 5.0, [Some(4.0), Some(4.0), None, Some(tracker), Some(machines), None]);
             portfolio.judge(t, |_| Some(Truth { load_rps: need * 100.0, capacity_rps: 100.0 }));
             portfolio.review(100.0);
         }

@@ -56,6 +56,7 @@ fn run(args: &Args) -> Result<(), (u8, String)> {
     let runs = watched(&plan);
     let blocks = summary::blocks(&runs);
     blocks.iter().for_each(|b| print!("{}", table::block(b)));
+    print!("{}", table::bars(&blocks));
     let requests: u64 = runs.iter().map(|r| r.requests).sum();
     let how = format!(
         "{} runs of {} days or what the load has, {} seeds, workloads of about {} replicas, {requests} judged requests in {:.0} s on {} threads; the decision core ticks every {} s.",
@@ -82,7 +83,7 @@ fn plan(args: &Args) -> Result<Plan, (u8, String)> {
     args.check().map_err(usage)?;
     args.json.iter().chain(&args.html).try_for_each(|f| writable(f))?;
     let (scenarios, kinds) = (args.scenarios().map_err(usage)?, args.policies().map_err(usage)?);
-    let settings = |k: Kind| if k == Kind::Foreshadow && !args.headroom.is_empty() { args.headroom.clone() } else { k.settings() };
+    let settings = |k: Kind| if k.is_foreshadow() && !args.headroom.is_empty() { args.headroom.clone() } else { k.settings() };
     let mut loads = args.load.iter().map(|f| read(f)).collect::<Result<Vec<_>, _>>()?;
     if loads.is_empty() {
         loads.push(Load::synthetic());

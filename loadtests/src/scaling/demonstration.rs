@@ -3,6 +3,7 @@
 //! Called by `bench-scaling --scenario demo` and by tests, for tuning the decision core without running real processes; and by `bench-demo`, which sets
 //! the real demo's rows beside the simulated ones.
 
+use crate::scaling::policies::foreshadow::Beneath;
 use crate::scaling::policies::{CpuHpa, Foreshadow};
 use crate::sim::judge::violations;
 use crate::sim::outcome::{Outcome, Point};
@@ -76,7 +77,7 @@ pub fn compare(seed: u64, profile: Profile, change: impl Fn(&mut Settings)) -> R
     let mut settings = crate::scaling::policies::foreshadow::settings(&scenario, seed);
     change(&mut settings);
     let reactive = sim::run(&scenario, &mut CpuHpa::new(REACTIVE_TARGET, &scenario.pace), seed);
-    let foreshadow = sim::run(&scenario, &mut Foreshadow::new(settings, profile, &scenario), seed);
+    let foreshadow = sim::run(&scenario, &mut Foreshadow::new(settings, Some(profile), Beneath::AsFound, &scenario), seed);
     row(seed, &scenario, &reactive, &foreshadow)
 }
 

@@ -14,6 +14,9 @@ pub fn colour(policy: &str) -> RGBColor {
         Some(Kind::Keda) => RGBColor(86, 180, 233),
         Some(Kind::Phpa) => RGBColor(204, 121, 167),
         Some(Kind::Foreshadow) => RGBColor(0, 114, 178),
+        Some(Kind::ForeshadowOver70) => RGBColor(0, 60, 120),
+        Some(Kind::ForeshadowAlone) => RGBColor(120, 180, 230),
+        Some(Kind::ForeshadowNoShadow) => RGBColor(150, 150, 150),
         Some(Kind::Oracle) => RGBColor(0, 158, 115),
         None => BLACK,
     }

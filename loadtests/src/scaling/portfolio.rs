@@ -1,5 +1,6 @@
 //! Which policies are compared, and over which values of their own parameter each is swept.
 
+use crate::scaling::policies::foreshadow::Beneath;
 use crate::scaling::policies::{CpuHpa, Foreshadow, Keda, Oracle, Phpa};
 use crate::sim::{Policy, Scenario};
 
@@ -12,15 +13,30 @@ pub enum Kind {
     Keda,
     /// The autoscaler with Holt and Winters before it.
     Phpa,
-    /// Foreshadow over the autoscaler at 70 %.
+    /// Foreshadow over the autoscaler as recommended beside it: 90 %, down after a minute.
     Foreshadow,
+    /// The same over the autoscaler as found: 70 %, down after five minutes.
+    ForeshadowOver70,
+    /// The same without any autoscaler: the floor is the count.
+    ForeshadowAlone,
+    /// As recommended, without a shadow: what production's own numbers tell.
+    ForeshadowNoShadow,
     /// The clairvoyant.
     Oracle,
 }
 
 impl Kind {
     /// Each of them.
-    pub const ALL: [Self; 5] = [Self::Hpa, Self::Keda, Self::Phpa, Self::Foreshadow, Self::Oracle];
+    pub const ALL: [Self; 8] = [
+        Self::Hpa,
+        Self::Keda,
+        Self::Phpa,
+        Self::Foreshadow,
+        Self::ForeshadowOver70,
+        Self::ForeshadowAlone,
+        Self::ForeshadowNoShadow,
+        Self::Oracle,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -29,6 +45,9 @@ impl Kind {
             Self::Keda => "keda",
             Self::Phpa => "phpa",
             Self::Foreshadow => "foreshadow",
+            Self::ForeshadowOver70 => "foreshadow-over-hpa70",
+            Self::ForeshadowAlone => "foreshadow-alone",
+            Self::ForeshadowNoShadow => "foreshadow-no-shadow",
             Self::Oracle => "oracle",
         }
     }
@@ -38,23 +57,29 @@ impl Kind {
         Self::ALL.into_iter().find(|k| k.name() == name)
     }
 
+    /// Whether it is a form of Foreshadow.
+    pub fn is_foreshadow(self) -> bool {
+        matches!(self, Self::Foreshadow | Self::ForeshadowOver70 | Self::ForeshadowAlone | Self::ForeshadowNoShadow)
+    }
+
     /// What its parameter is.
     pub fn parameter(self) -> &'static str {
         match self {
             Self::Hpa | Self::Phpa => "target processor use over request",
             Self::Keda => "target rate over what a replica takes undisturbed",
-            Self::Foreshadow => "headroom",
-            Self::Oracle => "share used of what replicas take",
+            _ if self.is_foreshadow() => "headroom",
+            _ => "share used of what replicas take",
         }
     }
 
     /// The values it is swept over.
     pub fn settings(self) -> Vec<f64> {
         match self {
-            Self::Hpa => vec![0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+            Self::Hpa => vec![0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9],
             Self::Keda | Self::Phpa => vec![0.4, 0.5, 0.6, 0.7, 0.8],
-            Self::Foreshadow => vec![0.8, 0.9, 1.0, 1.1, 1.2],
-            Self::Oracle => vec![0.8, 0.9, 1.0, 1.05, 1.1],
+            Self::Foreshadow => vec![0.8, 0.9, 1.0, 1.1],
+            Self::ForeshadowOver70 | Self::ForeshadowAlone | Self::ForeshadowNoShadow => vec![0.9],
+            Self::Oracle => vec![0.8, 0.9, 1.0, 1.1, 1.2, 1.3],
         }
     }
 
@@ -62,18 +87,23 @@ impl Kind {
     pub fn default_setting(self) -> f64 {
         match self {
             Self::Hpa | Self::Phpa | Self::Keda => 0.7,
-            Self::Foreshadow => foreshadow_brain::Settings::default().headroom,
             Self::Oracle => 1.0,
+            _ => foreshadow_brain::Settings::default().headroom,
         }
     }
 
     /// The policy for a scenario.
     pub fn make(self, setting: f64, scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
+        let foreshadow =
+            |beneath, shadow| -> Box<dyn Policy> { Box::new(Foreshadow::variant(scenario, Some(setting), seed, beneath, shadow)) };
         match self {
             Self::Hpa => Box::new(CpuHpa::new(setting, &scenario.pace)),
             Self::Keda => Box::new(Keda::new(setting * scenario.workload.knee_rps(), &scenario.pace)),
             Self::Phpa => Box::new(Phpa::new(setting, &scenario.pace)),
-            Self::Foreshadow => Box::new(Foreshadow::default_for(scenario, Some(setting), seed)),
+            Self::Foreshadow => foreshadow(Beneath::Recommended, true),
+            Self::ForeshadowOver70 => foreshadow(Beneath::AsFound, true),
+            Self::ForeshadowAlone => foreshadow(Beneath::Nothing, true),
+            Self::ForeshadowNoShadow => foreshadow(Beneath::Recommended, false),
             Self::Oracle => Box::new(Oracle::new(setting, scenario)),
         }
     }

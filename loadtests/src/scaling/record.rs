@@ -35,6 +35,27 @@ pub struct Run {
     pub false_alarms_per_day: f64,
     /// Changes of the replicas asked for.
     pub actions: u64,
+    /// Leads and false alarms when only larger differences from the control count as an alarm.
+    pub warnings: Vec<Warnings>,
+    /// How long a pod takes to start, in seconds: a lead is of use beyond that.
+    pub start_s: f64,
+    /// Held-out operational loss of each forecaster inside the policy, in bad requests an hour or worth as much.
+    pub members: Vec<(String, f64)>,
+    /// What the policy says of its shadow's worth.
+    pub shadow_verdict: String,
+    /// Seconds in which the policy said that more replicas would not help.
+    pub cannot_help_s: f64,
+}
+
+/// Warnings at one strictness.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Warnings {
+    /// An alarm is asking for more than this multiple of what the control asks for.
+    pub factor: f64,
+    /// Leads in seconds.
+    pub leads_s: Vec<f64>,
+    /// False alarms a day.
+    pub false_alarms_per_day: f64,
 }
 
 impl Run {

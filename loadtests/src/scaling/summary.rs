@@ -31,6 +31,15 @@ pub struct Row {
     pub lead_s: Option<f64>,
     /// A day.
     pub false_alarms_per_day: f64,
+    /// At one false alarm a day at most: how many times the control's count makes an alarm, the share of violations warned of, the median
+    /// lead less the start of a pod. None when even the strictest alarm is false more often, or nothing was to be warned of.
+    pub usable: Option<(f64, f64, Option<f64>)>,
+    /// Mean held-out operational loss of each forecaster inside.
+    pub members: Vec<(String, f64)>,
+    /// What the first seed's run says of its shadow.
+    pub shadow_verdict: String,
+    /// Seconds a run in which it said that more replicas would not help.
+    pub cannot_help_s: f64,
     /// A run.
     pub actions: f64,
     /// Whether no other setting of the policy is better in both.
@@ -113,9 +122,39 @@ fn row(runs: &[&Run], policy: &str, setting: f64) -> Row {
         warned: (dangers > 0).then(|| leads.len() as f64 / dangers as f64),
         lead_s: leads.get(leads.len() / 2).copied(),
         false_alarms_per_day: over(&|r| r.false_alarms_per_day).mean,
+        usable: usable(&own, dangers),
+        members: members(&own),
+        shadow_verdict: own.first().map(|r| r.shadow_verdict.clone()).unwrap_or_default(),
+        cannot_help_s: over(&|r| r.cannot_help_s).mean,
         actions: over(&|r| r.actions as f64).mean,
         front: false,
     }
+}
+
+/// The mildest alarm that is false at most once a day.
+fn usable(runs: &[&Run], dangers: usize) -> Option<(f64, f64, Option<f64>)> {
+    let first = runs.first().filter(|_| dangers > 0)?;
+    first.warnings.iter().enumerate().find_map(|(i, w)| {
+        let false_alarms: f64 = runs.iter().filter_map(|r| r.warnings.get(i)).map(|w| w.false_alarms_per_day).sum();
+        if false_alarms > runs.len() as f64 {
+            return None;
+        }
+        let mut leads: Vec<f64> = runs.iter().filter_map(|r| r.warnings.get(i)).flat_map(|w| w.leads_s.iter().copied()).collect();
+        leads.sort_by(f64::total_cmp);
+        let median = leads.get(leads.len() / 2).map(|l| l - first.start_s);
+        Some((w.factor, leads.len() as f64 / dangers as f64, median))
+    })
+}
+
+fn members(runs: &[&Run]) -> Vec<(String, f64)> {
+    let mut sums: Vec<(String, f64, f64)> = Vec::new();
+    for (name, loss) in runs.iter().flat_map(|r| &r.members) {
+        match sums.iter_mut().find(|s| s.0 == *name) {
+            Some(s) => (s.1, s.2) = (s.1 + loss, s.2 + 1.0),
+            None => sums.push((name.clone(), *loss, 1.0)),
+        }
+    }
+    sums.into_iter().map(|(name, sum, n)| (name, sum / n)).collect()
 }
 
 fn verdict(rows: &[Row], against: Kind) -> Option<Verdict> {

@@ -5,7 +5,7 @@
 use crate::scaling::cases::Load;
 use crate::scaling::policies::{CpuHpa, Fixed};
 use crate::scaling::portfolio::Kind;
-use crate::scaling::record::Run;
+use crate::scaling::record::{Run, Warnings};
 use crate::sim::judge::{Span, alarms, leads, violations};
 use crate::sim::outcome::Outcome;
 use crate::sim::{self, Scenario};
@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Target of the control.
 const CONTROL_TARGET: f64 = 0.7;
 const DAY_S: f64 = 86_400.0;
+/// An alarm is a time in which a policy asks for more than so many times what the control asks for.
+const FACTORS: [f64; 6] = [1.0, 1.1, 1.2, 1.35, 1.6, 2.0];
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -108,9 +110,14 @@ fn judged(case: &Case, kind: Kind, setting: f64) -> Run {
     let scenario = &case.scenario;
     let mut policy = kind.make(setting, scenario, case.seed);
     let outcome = sim::run(scenario, policy.as_mut(), case.seed);
-    let mut raised = alarms(&outcome.points, &case.control.points, outcome.step_s, &scenario.rule);
-    raised.retain(|s| s.1 >= scenario.pace.warmup_s);
-    let (leads_s, false_alarms) = leads(&raised, &case.onsets, &scenario.rule);
+    let warned = |factor: f64| {
+        let mut raised = alarms(&outcome.points, &case.control.points, factor, outcome.step_s, &scenario.rule);
+        raised.retain(|s| s.1 >= scenario.pace.warmup_s);
+        let (leads_s, false_alarms) = leads(&raised, &case.onsets, &scenario.rule);
+        Warnings { factor, leads_s, false_alarms_per_day: false_alarms as f64 * DAY_S / outcome.seconds }
+    };
+    let warnings = FACTORS.map(warned);
+    let learned = policy.learned();
     Run {
         load: case.load.clone(),
         scenario: scenario.name.clone(),
@@ -124,9 +131,14 @@ fn judged(case: &Case, kind: Kind, setting: f64) -> Run {
         shadow_replicas: outcome.shadow_replica_seconds / outcome.seconds,
         violations: judged_violations(&outcome, scenario).len(),
         control_violations: case.onsets.len(),
-        leads_s,
-        false_alarms_per_day: false_alarms as f64 * DAY_S / outcome.seconds,
+        leads_s: warnings[0].leads_s.clone(),
+        false_alarms_per_day: warnings[0].false_alarms_per_day,
         actions: outcome.actions,
+        warnings: warnings.into(),
+        start_s: scenario.pace.start.median_s,
+        members: learned.members,
+        shadow_verdict: learned.verdict,
+        cannot_help_s: learned.cannot_help_s,
     }
 }
 

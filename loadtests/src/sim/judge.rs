@@ -68,11 +68,11 @@ fn extend(spans: &mut Vec<Span>, at_s: f64, step_s: f64, gap_s: f64) {
     }
 }
 
-/// Times in which the policy asks for more than the control.
-pub fn alarms(policy: &[Point], control: &[Point], step_s: f64, rule: &Rule) -> Vec<Span> {
+/// Times in which the policy asks for more than `factor` times what the control asks for.
+pub fn alarms(policy: &[Point], control: &[Point], factor: f64, step_s: f64, rule: &Rule) -> Vec<Span> {
     let mut spans = Vec::new();
     for (i, (p, c)) in policy.iter().zip(control).enumerate() {
-        if p.desired > c.desired {
+        if f64::from(p.desired) > factor * f64::from(c.desired) {
             extend(&mut spans, i as f64 * step_s, step_s, MERGE * rule.quiet_s);
         }
     }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn leads_count_from_the_standing_alarm() {
         let control = points(&[30, 50], 0..0);
-        let raised = alarms(&points(&[], 18..33), &control, 1.0, &RULE);
+        let raised = alarms(&points(&[], 18..33), &control, 1.0, 1.0, &RULE);
         assert_eq!(raised, [(18.0, 33.0)]);
         let onsets = violations(&control, 1.0, &RULE);
         assert_eq!(leads(&raised, &onsets, &RULE), (vec![12.0], 0));

@@ -53,10 +53,26 @@ pub struct Want {
     pub cannot_help: bool,
 }
 
+/// What a policy has learned in a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Learned {
+    /// Held-out operational loss of each forecaster, in bad requests an hour or worth as much; those judged only.
+    pub members: Vec<(String, f64)>,
+    /// What it says of its shadow's worth.
+    pub verdict: String,
+    /// Seconds in which it said that more replicas would not help.
+    pub cannot_help_s: f64,
+}
+
 /// A scaler.
 pub trait Policy {
     /// Asked after every step.
     fn decide(&mut self, view: &View<'_>) -> Want;
+
+    /// What it has learned by the end, when it learns.
+    fn learned(&self) -> Learned {
+        Learned::default()
+    }
 
     /// The shadow it runs, when it runs one; it counts in the cost.
     fn shadow(&self) -> Option<Profile> {

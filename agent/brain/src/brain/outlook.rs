@@ -2,12 +2,15 @@
 
 use super::{Brain, SAFETY_S};
 use crate::capacity::grid::LogEstimate;
+use crate::features::DIM;
 use crate::math::bounded;
 use crate::plan::{Outlook, need};
-use crate::portfolio::{Asks, MACHINES};
+use crate::portfolio::{Asks, MACHINES, MEMBERS};
 use crate::sample::{Sample, ScaleState};
 use crate::series::Observation;
 use crate::settings::Settings;
+use crate::svm::Dated;
+use crate::svm::models::Classifier;
 
 /// The machines ask for as many replicas as bring the probability of a violation below this.
 const ACCEPTABLE: f64 = 0.2;
@@ -46,24 +49,38 @@ impl Brain {
     }
 
     fn asks(&self, outlook: &Outlook, scale: &ScaleState) -> Asks {
-        let Some(load) = outlook.load else { return [None; 5] };
+        let Some(load) = outlook.load else { return [None; MEMBERS.len()] };
         let by = |capacity: Option<LogEstimate>| capacity.map(|c| need(load, c, &self.settings));
         let usual = self.usual_capacity.get().map(|mean| LogEstimate { mean, sd: 0.1 });
         let tracker = by(outlook.capacity);
+        let alone = by(self.capacity.forecast_alone(outlook.horizon_s));
         let reactive = reactive(scale, &self.settings);
         [
             Some(f64::from(reactive.max(1))),
             by(usual),
-            by(self.capacity.forecast_alone(outlook.horizon_s)),
+            alone,
             tracker,
-            tracker.and_then(|t| self.machines_ask(load, outlook.horizon_s, t)),
+            tracker.and_then(|t| {
+                self.machines_ask(load, t, |rate| self.machines.ahead(rate, outlook.horizon_s), self.machines.classifiers().0)
+            }),
+            alone.and_then(|t| {
+                let state = self.machines.production_alone.last();
+                self.machines_ask(load, t, |rate| Some(state?.ahead(rate, outlook.horizon_s)), self.machines.classifiers().1)
+            }),
         ]
     }
 
     /// Replicas that bring the machines' probability of a violation to an acceptable one, found by bisection.
-    fn machines_ask(&self, load: (f64, f64), horizon_s: f64, tracker: f64) -> Option<f64> {
+    fn machines_ask(
+        &self,
+        load: (f64, f64),
+        tracker: f64,
+        ahead: impl Fn(f64) -> Option<[f64; DIM]>,
+        machine: &Dated<Classifier>,
+    ) -> Option<f64> {
+        let machine = &machine.as_ref()?.1;
         let log_load = load.0 + self.settings.risk_z * load.1;
-        let p = |replicas: f64| self.machines.violation(&self.machines.ahead(log_load - replicas.ln(), horizon_s)?);
+        let p = |replicas: f64| Some(machine.predict(&ahead(log_load - replicas.ln())?));
         let (mut low, mut high) = ((WITHIN.0 * tracker).max(0.1), (WITHIN.1 * tracker).max(0.2));
         if p(low)? <= ACCEPTABLE {
             return Some(low);

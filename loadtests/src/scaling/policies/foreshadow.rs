@@ -1,36 +1,69 @@
-//! Foreshadow: the decision core as it ships, its floor over the processor autoscaler at 70 %, its shadow in the bill.
+//! Foreshadow: the decision core as it ships, its floor over a processor autoscaler or alone, its shadow in the bill.
 
+use crate::hpa::{Config, Hpa};
+use crate::scaling::policies::cluster::{config, time_scale};
 use crate::scaling::policies::hpa::CpuHpa;
-use crate::sim::scenario::Scenario;
+use crate::sim::policy::Learned;
+use crate::sim::scenario::{Pace, Scenario};
 use crate::sim::shadow::Profile;
 use crate::sim::{Policy, View, Want};
 use foreshadow_brain::{Brain, Decision, Settings};
 
-/// Target of the autoscaler beneath.
-const REACTIVE_TARGET: f64 = 0.7;
 /// Alarms that announce trouble.
 const FORECASTS: [&str; 2] = ["forecast_violation", "capacity_falling"];
+
+/// What runs beneath the floor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Beneath {
+    /// The autoscaler as it was found: 70 %, down after five minutes.
+    AsFound,
+    /// The autoscaler as recommended beside Foreshadow: 90 %, down after one minute. It stays the safety net, no longer what decides the size.
+    Recommended,
+    /// None: the floor is the count.
+    Nothing,
+}
+
+impl Beneath {
+    fn autoscaler(self, pace: &Pace) -> Option<CpuHpa> {
+        match self {
+            Self::AsFound => Some(CpuHpa::new(0.7, pace)),
+            Self::Recommended => {
+                let mut lean: Config = config(0.9, pace);
+                lean.down.stabilization_s = 60.0 / time_scale(pace);
+                Some(CpuHpa::with(Hpa::new(lean), pace))
+            }
+            Self::Nothing => None,
+        }
+    }
+}
 
 /// The policy.
 #[derive(Debug, Clone)]
 pub struct Foreshadow {
     brain: Brain,
-    hpa: CpuHpa,
-    profile: Profile,
+    hpa: Option<CpuHpa>,
+    profile: Option<Profile>,
     last: Decision,
+    cannot_help_s: f64,
 }
 
 impl Foreshadow {
-    /// With these settings and this shadow.
-    pub fn new(settings: Settings, profile: Profile, scenario: &Scenario) -> Self {
-        Self { brain: Brain::new(settings), hpa: CpuHpa::new(REACTIVE_TARGET, &scenario.pace), profile, last: Decision::default() }
+    /// With these settings, this shadow (none: what production's own numbers tell) and this autoscaler beneath.
+    pub fn new(settings: Settings, profile: Option<Profile>, beneath: Beneath, scenario: &Scenario) -> Self {
+        let hpa = beneath.autoscaler(&scenario.pace);
+        Self { brain: Brain::new(settings), hpa, profile, last: Decision::default(), cannot_help_s: 0.0 }
     }
 
     /// The defaults for a scenario; `headroom` is theirs when not given.
     pub fn default_for(scenario: &Scenario, headroom: Option<f64>, seed: u64) -> Self {
+        Self::variant(scenario, headroom, seed, Beneath::Recommended, true)
+    }
+
+    /// The defaults over something else, with or without a shadow.
+    pub fn variant(scenario: &Scenario, headroom: Option<f64>, seed: u64, beneath: Beneath, shadow: bool) -> Self {
         let mut settings = settings(scenario, seed);
         settings.headroom = headroom.unwrap_or(settings.headroom);
-        Self::new(settings, scenario.profile, scenario)
+        Self::new(settings, shadow.then_some(scenario.profile), beneath, scenario)
     }
 
     /// The last decision, for inspection.
@@ -70,24 +103,35 @@ pub fn settings(scenario: &Scenario, seed: u64) -> Settings {
 
 impl Policy for Foreshadow {
     fn decide(&mut self, view: &View<'_>) -> Want {
-        let reactive = self.hpa.replicas(view);
+        let reactive = self.hpa.as_mut().map(|hpa| hpa.replicas(view));
         if let Some(sample) = view.sample {
             self.last = self.brain.tick(sample);
         }
         let d = &self.last;
         let stands = |kinds: &[&str]| d.alarms.iter().any(|a| kinds.contains(&a.kind.as_str()));
+        let cannot_help = stands(&["cannot_help"]);
+        self.cannot_help_s += if cannot_help { view.step_s } else { 0.0 };
         Want {
-            replicas: reactive.max(d.plan.floor.unwrap_or(0)),
+            replicas: reactive.map_or(d.plan.floor.unwrap_or(view.desired), |r| r.max(d.plan.floor.unwrap_or(0))),
             fraction: d.copies.fraction,
             synthetic_rps: d.copies.synthetic_rps,
-            reactive: Some(reactive),
+            reactive,
             floor: d.plan.floor,
             alarm: stands(&FORECASTS),
-            cannot_help: stands(&["cannot_help"]),
+            cannot_help,
         }
     }
 
     fn shadow(&self) -> Option<Profile> {
-        Some(self.profile)
+        self.profile
+    }
+
+    fn learned(&self) -> Learned {
+        let judged = |m: &foreshadow_brain::decision::MemberScore| Some((m.name.clone(), m.loss?));
+        Learned {
+            members: self.last.portfolio.iter().filter_map(judged).collect(),
+            verdict: self.last.shadow_verdict.clone(),
+            cannot_help_s: self.cannot_help_s,
+        }
     }
 }

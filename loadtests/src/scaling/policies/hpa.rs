@@ -18,7 +18,12 @@ pub struct CpuHpa {
 impl CpuHpa {
     /// A target as a share of what pods request, at the cluster's pace.
     pub fn new(target: f64, pace: &Pace) -> Self {
-        Self { hpa: Hpa::new(config(target, pace)), pods: Pods::new(pace), asks: None }
+        Self::with(Hpa::new(config(target, pace)), pace)
+    }
+
+    /// Another configuration of it.
+    pub fn with(hpa: Hpa, pace: &Pace) -> Self {
+        Self { hpa, pods: Pods::new(pace), asks: None }
     }
 
     /// Replicas asked for after this step.
