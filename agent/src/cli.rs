@@ -19,6 +19,8 @@ pub const DATA: u8 = 65;
 pub const UNAVAILABLE: u8 = 69;
 /// A defect of ours.
 pub const INTERNAL: u8 = 70;
+/// A file that cannot be written.
+pub const CANNOT_CREATE: u8 = 73;
 /// The configuration cannot be honoured.
 pub const CONFIG: u8 = 78;
 
@@ -27,7 +29,7 @@ pub const CONFIG: u8 = 78;
 #[command(
     name = "foreshadow-agent",
     version,
-    after_help = "Exit codes: 0 done, 1 replay differs, 64 usage, 65 unreadable data, 69 unavailable, 70 internal, 78 configuration."
+    after_help = "Exit codes: 0 done, 1 replay differs, 64 usage, 65 unreadable data, 69 unavailable, 70 internal, 73 a file cannot be written, 78 configuration."
 )]
 pub struct Cli {
     /// What to do.
@@ -44,6 +46,8 @@ pub enum Command {
     Replay(Replay),
     /// Write a history as JSON lines to standard output: sessions, samples, decisions, actions
     Export(Export),
+    /// Say what each scaling policy would have done over a history, and what it would have cost: a table, a page, JSON
+    Backtest(Backtest),
     /// Ask a running agent how things stand
     Status(Ask),
     /// Ask a running agent why its last decision was taken, and what would change it
@@ -59,6 +63,20 @@ pub enum Command {
     /// Start and scale an application's processes as a specification says; `run` starts this by itself
     #[command(hide = true)]
     Orchestrate(Orchestrate),
+}
+
+/// `backtest`.
+#[derive(Debug, Args)]
+pub struct Backtest {
+    /// The history database (also of a running agent), its export, or Prometheus' answer to query_range over {__name__=~"foreshadow_agent_.+"}
+    #[arg(long, value_name = "FILE")]
+    pub history: PathBuf,
+    /// Write every run to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a page with pictures to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// `orchestrate`.

@@ -5,6 +5,7 @@
 pub mod act;
 pub mod app;
 pub mod ask;
+pub mod backtest;
 pub mod cli;
 pub mod config;
 pub mod control_loop;

@@ -8,7 +8,7 @@ use foreshadow_agent::instances::LaunchError;
 use foreshadow_agent::kubernetes::{controller, crd, inject, manifests, yaml};
 use foreshadow_agent::local::{self, spec::Spec};
 use foreshadow_agent::store::StoreError;
-use foreshadow_agent::{ask, export, replay};
+use foreshadow_agent::{ask, backtest, export, replay};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::Replay(args) => replay::command(&args),
         Command::Export(args) => export::command(&args),
+        Command::Backtest(args) => backtest::command(&args),
         Command::Status(args) => ask::status(&args),
         Command::Explain(args) => ask::explain(&args),
         Command::Inject(args) => inject::command::command(&args),

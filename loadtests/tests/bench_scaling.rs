@@ -48,7 +48,7 @@ fn the_documents_have_what_others_rely_on() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let document: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).expect("written")).expect("JSON");
     let runs = document["runs"].as_array().expect("runs");
-    assert_eq!(runs.len(), 2 * 8);
+    assert_eq!(runs.len(), 2 * 11, "ten targets of the autoscaler and one headroom, two seeds");
     for field in ["load", "scenario", "policy"] {
         assert!(runs.iter().all(|r| r[field].is_string()), "{field}");
     }
