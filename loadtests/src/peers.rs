@@ -10,6 +10,7 @@ pub mod figures;
 pub mod idle;
 pub mod install;
 pub mod load;
+pub mod peer;
 pub mod process;
 pub mod scenario;
 

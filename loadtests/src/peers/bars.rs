@@ -1,7 +1,7 @@
 //! The bars: ratios within one run that are to hold, each with what was measured and whether it holds.
 
 use super::figures::{Figures, Spread};
-use super::scenario::Peer;
+use super::peer::Peer;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 

@@ -1,6 +1,6 @@
 //! Configurations of the peers, each as its users would write it for a plain relay with kept connections.
 
-use super::scenario::{Peer, Shape};
+use super::peer::{Peer, Shape};
 use std::path::Path;
 
 /// Ports of a set-up.

@@ -1,7 +1,7 @@
 //! The figures: samples of every peer in every scenario, as a table and as JSON.
 
 use super::Args;
-use super::scenario::{Peer, Shape};
+use super::peer::{Peer, Shape};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! Finds the peers and h2load, installs what it can, builds the proxy.
 
 use super::Args;
-use super::scenario::Peer;
+use super::peer::Peer;
 use crate::demo::error::Error;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Load: h2load for processor time, the open-loop generator for latency.
 
 use super::install::Tools;
+use super::peer::Shape;
 use super::process::LOAD_CORE;
-use super::scenario::Shape;
 use crate::demo::error::Error;
 use crate::generator::{self, Plan, RequestTemplate};
 use std::time::Instant;

@@ -3,63 +3,12 @@
 use super::config::{self, Ports};
 use super::figures::{Measured, Sample};
 use super::install::Tools;
+use super::peer::{Peer, Shape};
 use super::process::{LOAD_CORE, PROXY_CORE, Process};
 use super::{Args, idle, load};
 use crate::demo::error::Error;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-
-/// A proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Peer {
-    /// Ours.
-    Foreshadow,
-    /// Ours as it was (`--before`).
-    Before,
-    /// The yardstick.
-    Nginx,
-    /// HAProxy.
-    Haproxy,
-    /// Envoy.
-    Envoy,
-}
-
-impl Peer {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Foreshadow, Self::Before, Self::Nginx, Self::Haproxy, Self::Envoy];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Foreshadow => "foreshadow",
-            Self::Before => "before",
-            Self::Nginx => "nginx",
-            Self::Haproxy => "haproxy",
-            Self::Envoy => "envoy",
-        }
-    }
-}
-
-/// What the load looks like.
-#[derive(Debug, Clone, Serialize)]
-pub struct Shape {
-    /// Client connections.
-    pub connections: usize,
-    /// Requests under way on each.
-    pub streams: usize,
-    /// Bytes of an answer.
-    pub size: usize,
-    /// HTTP/2 between client and proxy.
-    pub http2: bool,
-    /// TLS between client and proxy.
-    pub tls: bool,
-    /// Every request is copied.
-    pub mirrored: bool,
-    /// Workers of the proxy.
-    pub workers: usize,
-}
 
 /// HTTP/1.1, 64 connections, 1 KiB: the case of the bars.
 const PLAIN: Shape = Shape { connections: 64, streams: 1, size: 1 << 10, http2: false, tls: false, mirrored: false, workers: 1 };
