@@ -141,7 +141,9 @@ impl Actor {
 
     /// The shadow exists and runs one of its profiles.
     fn plan_shadow(&mut self, now_ms: u64, look: &Look, fresh: bool, planned: &mut Planned) {
-        let Some(profile) = self.profiles.first().filter(|_| fresh && self.hands.is_some()) else { return };
+        let Some(profile) = self.profiles.first().filter(|_| fresh && self.hands.as_ref().is_some_and(|h| h.makes_the_shadow())) else {
+            return;
+        };
         let reason = match &look.workload.shadow {
             Some(shadow) if self.profiles.contains(&shadow.profile) => return,
             Some(shadow) => format!("the shadow runs profile {}, which is not among the configured ones", shadow.profile),

@@ -99,7 +99,8 @@ pub async fn run(config: Config) -> Result<Ended, AppError> {
         pending: Vec::new(),
         ticks: 0,
     };
-    let ticking = tokio::spawn(the_loop.run(config.collect.interval, stop.clone()));
+    let (interval, stopped) = (config.collect.interval, stop.clone());
+    let ticking = tokio::spawn(async move { the_loop.run(interval, stopped).await.withdraw().await });
     let ended = end(stop, ticking).await;
     served.abort();
     instances.end().await;

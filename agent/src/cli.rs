@@ -3,6 +3,7 @@
 pub mod cluster;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// Done.
@@ -48,9 +49,9 @@ pub enum Command {
     Export(Export),
     /// Say what each scaling policy would have done over a history, and what it would have cost: a table, a page, JSON
     Backtest(Backtest),
-    /// Ask a running agent how things stand
+    /// Ask a running agent, or a cluster, how things stand
     Status(Ask),
-    /// Ask a running agent why its last decision was taken, and what would change it
+    /// Ask a running agent, or a cluster, why the last decision was taken, and what would change it
     Explain(Ask),
     /// Put the sidecar into manifests: every pod and pod template, as the controller's webhook would
     Inject(cluster::Inject),
@@ -60,6 +61,10 @@ pub enum Command {
     Manifests(cluster::Manifests),
     /// Print the CustomResourceDefinition of ShadowScaler
     Crd,
+    /// In a cluster: say what would be touched for each workload, who owns it, and whether it can be; changes nothing
+    Preflight(Preflight),
+    /// Run on a node of a cluster: see its pods, tell the holders of their workloads, hold workloads (a DaemonSet starts this)
+    Node(Node),
     /// Start and scale an application's processes as a specification says; `run` starts this by itself
     #[command(hide = true)]
     Orchestrate(Orchestrate),
@@ -126,6 +131,12 @@ pub struct Export {
 /// `status` and `explain`.
 #[derive(Debug, Args)]
 pub struct Ask {
+    /// ShadowScaler, NAME or NAMESPACE/NAME, in a cluster
+    #[arg(value_name = "WORKLOAD")]
+    pub workload: Option<String>,
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: Cluster,
     /// Where the agent's pages are
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:18080", conflicts_with = "config")]
     pub url: String,
@@ -135,6 +146,88 @@ pub struct Ask {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `node`.
+#[derive(Debug, Args)]
+pub struct Node {
+    /// This node's name [default: $NODE_NAME]
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// This pod's name, which is the agent's [default: $POD_NAME, else the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub pod_name: Option<String>,
+    /// Namespace of the agents [default: $POD_NAMESPACE, else foreshadow]
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Address at which other agents reach this one [default: $POD_IP, else 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// Port for reports of other nodes, TLS; 0 = any free one
+    #[arg(long, value_name = "PORT", default_value_t = 17_443)]
+    pub report_port: u16,
+    /// Where metrics and health are served
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:17444")]
+    pub listen: SocketAddr,
+    /// The kernel's control groups, as mounted here
+    #[arg(long, value_name = "DIR", default_value = "/host/sys/fs/cgroup")]
+    pub cgroup_root: PathBuf,
+    /// Where histories are kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/foreshadow")]
+    pub state_dir: PathBuf,
+    /// ServiceAccount token with the audience foreshadow
+    #[arg(long, value_name = "FILE", default_value = "/var/run/secrets/foreshadow/token")]
+    pub token_file: PathBuf,
+    /// Headless Service of the agents
+    #[arg(long, value_name = "NAME", default_value = "foreshadow-node")]
+    pub service: String,
+    /// ServiceAccount of the agents
+    #[arg(long, value_name = "NAME", default_value = "foreshadow-node")]
+    pub service_account: String,
+    /// Use this kubeconfig instead of the pod's ServiceAccount
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// What to log
+    #[arg(short, long, value_enum, default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
+    /// How to log
+    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// Which cluster, and what in it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Cluster {
+    /// Ask the cluster of this kubeconfig
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Ask the cluster of this context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Ask the current cluster, in this namespace
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Ask the current cluster, in all namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+}
+
+impl Cluster {
+    /// Whether a cluster was asked for at all.
+    pub fn is_named(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some() || self.namespace.is_some() || self.all_namespaces
+    }
+}
+
+/// `preflight`.
+#[derive(Debug, Args)]
+pub struct Preflight {
+    /// ShadowScaler; all of them when left out
+    #[arg(value_name = "WORKLOAD")]
+    pub workload: Option<String>,
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: Cluster,
 }
 
 /// What to log.

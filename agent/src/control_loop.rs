@@ -59,8 +59,8 @@ pub struct ControlLoop {
 }
 
 impl ControlLoop {
-    /// Ticks every `interval` until `stop` says so, then withdraws our floor.
-    pub async fn run<Why: Send + Sync>(mut self, interval: Duration, mut stop: watch::Receiver<Option<Why>>) {
+    /// Ticks every `interval` until `stop` says so.
+    pub async fn run<Why: Send + Sync>(mut self, interval: Duration, mut stop: watch::Receiver<Option<Why>>) -> Self {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -73,6 +73,11 @@ impl ControlLoop {
             }
             self.tick().await;
         }
+        self
+    }
+
+    /// Withdraws our floor: nobody is left to judge whether it is still needed.
+    pub async fn withdraw(mut self) {
         if let Err(why) = self.actor.withdraw().await {
             tracing::warn!(error = %why, "the floor could not be withdrawn; its time to live ends it");
         }

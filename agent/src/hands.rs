@@ -19,6 +19,10 @@ pub trait Hands: Send + Sync + std::fmt::Debug {
     fn set_floor(&self, floor: SetFloor) -> BoxFuture<'_, Result<(), String>>;
     /// Withdraws our floor.
     fn clear_floor(&self) -> BoxFuture<'_, Result<(), String>>;
+    /// Whether it makes the shadow; `false`: somebody else does, unasked.
+    fn makes_the_shadow(&self) -> bool {
+        true
+    }
     /// Creates the shadow, or changes its profile.
     fn set_shadow(&self, profile: String) -> BoxFuture<'_, Result<(), String>>;
 }

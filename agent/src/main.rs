@@ -2,10 +2,10 @@
 
 use clap::Parser;
 use foreshadow_agent::app::{self, AppError, Ended};
-use foreshadow_agent::cli::{self, Cli, Command, LogFormat, LogLevel, Orchestrate, Run, cluster};
+use foreshadow_agent::cli::{self, Ask, Cli, Command, LogFormat, LogLevel, Orchestrate, Run, cluster};
 use foreshadow_agent::config;
 use foreshadow_agent::instances::LaunchError;
-use foreshadow_agent::kubernetes::{controller, crd, inject, manifests, yaml};
+use foreshadow_agent::kubernetes::{command, controller, crd, inject, manifests, yaml};
 use foreshadow_agent::local::{self, spec::Spec};
 use foreshadow_agent::store::StoreError;
 use foreshadow_agent::{ask, backtest, export, replay};
@@ -27,14 +27,26 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::command(&args),
         Command::Export(args) => export::command(&args),
         Command::Backtest(args) => backtest::command(&args),
-        Command::Status(args) => ask::status(&args),
-        Command::Explain(args) => ask::explain(&args),
         Command::Inject(args) => inject::command::command(&args),
         Command::Controller(args) => controller_command(args),
         Command::Manifests(args) => manifests::command(&args),
         Command::Crd => crd_command(),
+        Command::Status(args) if of_cluster(&args) => command::status(args.workload.as_deref(), &args.cluster, args.json),
+        Command::Explain(args) if of_cluster(&args) => command::explain(args.workload.as_deref(), &args.cluster, args.json),
+        Command::Status(args) => ask::status(&args),
+        Command::Explain(args) => ask::explain(&args),
+        Command::Preflight(args) => command::preflight(&args),
+        Command::Node(args) => {
+            log(args.log_level, args.log_format);
+            command::node(&args)
+        }
         Command::Orchestrate(args) => orchestrate(&args),
     })
+}
+
+/// A workload or a cluster was named: not the embedded agent is meant.
+fn of_cluster(args: &Ask) -> bool {
+    args.workload.is_some() || args.cluster.is_named()
 }
 
 fn run(args: &Run) -> u8 {

@@ -40,7 +40,20 @@ pub struct Metrics {
 impl Metrics {
     /// Registers all of them.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let r = Registry::new();
+        Self::on(Registry::new())
+    }
+
+    /// The same, each with the label `workload`.
+    pub fn labelled(workload: &str) -> Result<Self, prometheus::Error> {
+        Self::on(Registry::new_custom(None, Some([("workload".to_owned(), workload.to_owned())].into()))?)
+    }
+
+    /// What they are now, to be put together with others.
+    pub fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.registry.gather()
+    }
+
+    fn on(r: Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
             ticks: keep(&r, IntCounter::new("foreshadow_agent_ticks_total", "Ticks of the control loop"))?,
             tick_seconds: keep(

@@ -97,11 +97,16 @@ pub struct Store {
 impl Store {
     /// Opens or creates the file. A file left by a killed process is usable at once.
     pub fn open(path: &Path, limits: Limits) -> Result<Self, StoreError> {
+        Self::open_small(path, limits, 16 << 20)
+    }
+
+    /// The same, with a cache of this size: for who keeps many histories open.
+    pub fn open_small(path: &Path, limits: Limits, cache_bytes: usize) -> Result<Self, StoreError> {
         if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
             std::fs::create_dir_all(dir).map_err(|e| StoreError::io(dir, "cannot be created", &e))?;
         }
         let mut builder = redb::Builder::new();
-        builder.set_concurrency_mode(redb::ConcurrencyMode::SingleWriter).set_cache_size(16 << 20);
+        builder.set_concurrency_mode(redb::ConcurrencyMode::SingleWriter).set_cache_size(cache_bytes);
         let db = builder.create(path).map_err(|e| refuse(path, e))?;
         let next_seq = prepare(&db).map_err(|why| StoreError::unreadable(path, why))?;
         Ok(Self { db, limits, next_seq })
@@ -175,6 +180,21 @@ impl Store {
         write.commit().map_err(StoreError::database)?;
         self.next_seq += 1;
         Ok(seq)
+    }
+
+    /// Takes over samples that another agent recorded, oldest first, in one commit: a decision core is fed with them, nothing was decided here.
+    pub fn adopt(&mut self, samples: &[Sample]) -> Result<(), StoreError> {
+        let write = self.begin_write()?;
+        let mut next_seq = self.next_seq;
+        let (mut added, mut newest_ms) = (0, 0);
+        for sample in samples {
+            added += put(&write, SAMPLES, next_seq, &codec::encode(sample.at_ms, sample))?;
+            (next_seq, newest_ms) = (next_seq + 1, newest_ms.max(sample.at_ms));
+        }
+        retention::sweep(&write, self.limits, newest_ms, added)?;
+        write.commit().map_err(StoreError::database)?;
+        self.next_seq = next_seq;
+        Ok(())
     }
 
     fn begin_write(&self) -> Result<redb::WriteTransaction, StoreError> {
@@ -310,6 +330,19 @@ mod tests {
         assert_eq!(warm.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [4, 5], "the newest, oldest first");
         let second = s.begin_session(session(), Some(warm[0].0)).unwrap();
         assert_eq!((second.id, second.warm_from_seq, second.first_seq), (2, 4, 6));
+    }
+
+    #[test]
+    fn samples_of_another_agent_are_taken_over_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(&dir, FOREVER, u64::MAX);
+        s.append(&sample(1_000), &Decision::default(), &[]).unwrap();
+        s.adopt(&[sample(2_000), sample(3_000)]).unwrap();
+        s.append(&sample(4_000), &Decision::default(), &[]).unwrap();
+        let kept: Vec<(u64, u64)> = s.recent(0, 10).unwrap().into_iter().map(|(seq, s)| (seq, s.at_ms)).collect();
+        assert_eq!(kept, [(1, 1_000), (2, 2_000), (3, 3_000), (4, 4_000)]);
+        drop(s);
+        assert_eq!(store(&dir, FOREVER, u64::MAX).next_seq(), 5);
     }
 
     #[test]

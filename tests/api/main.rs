@@ -2,4 +2,9 @@
 //!
 //! All share one server; each works in namespaces of its own. A test that kills the server starts one of its own.
 
+mod agents;
+mod floor;
+mod lease;
+mod scene;
 mod server;
+mod sizes;

@@ -10,4 +10,6 @@ pub mod floor;
 pub mod mark;
 pub mod owners;
 pub mod refusal;
+pub mod resize;
 pub mod scaler;
+pub mod template;

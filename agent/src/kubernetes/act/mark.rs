@@ -36,14 +36,19 @@ pub struct Mark<T> {
 
 /// The mark of an object could not be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("annotation {ANNOTATION} cannot be understood ({0}); remove it by hand if nothing else here is ours")]
-pub struct MarkError(String);
+#[error("annotation {0} cannot be understood ({1}); remove it by hand if nothing else here is ours")]
+pub struct MarkError(&'static str, String);
 
 impl<T: Serialize + serde::de::DeserializeOwned> Mark<T> {
     /// The mark among an object's annotations, when there is one.
     pub fn find(annotations: Option<&BTreeMap<String, String>>) -> Result<Option<Self>, MarkError> {
-        let Some(text) = annotations.and_then(|a| a.get(ANNOTATION)) else { return Ok(None) };
-        serde_json::from_str(text).map(Some).map_err(|e| MarkError(e.to_string()))
+        Self::find_as(annotations, ANNOTATION)
+    }
+
+    /// The same under another annotation.
+    pub fn find_as(annotations: Option<&BTreeMap<String, String>>, annotation: &'static str) -> Result<Option<Self>, MarkError> {
+        let Some(text) = annotations.and_then(|a| a.get(annotation)) else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|e| MarkError(annotation, e.to_string()))
     }
 
     /// As the annotation's value.

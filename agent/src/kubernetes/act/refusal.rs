@@ -19,6 +19,9 @@
 
 use std::time::Duration;
 
+/// What a 403 says when it is about room and not about permissions.
+const NO_ROOM: [&str; 3] = ["node capacity", "enough allocatable resources", "exceeded quota"];
+
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -132,7 +135,7 @@ impl Refusal {
             }
             409 => Self::Changed(text),
             _ if text.contains("admission webhook") || text.contains("ValidatingAdmissionPolicy") => Self::Denied(text),
-            403 if text.contains("node capacity") || text.contains("exceeded quota") => Self::Infeasible(text),
+            403 if NO_ROOM.iter().any(|words| text.contains(words)) => Self::Infeasible(text),
             401 | 403 => Self::NotAllowed(text),
             404 if status.details.as_ref().is_none_or(|d| d.name.is_empty()) => Self::Unsupported(text),
             404 | 410 => Self::Gone(text),
@@ -191,6 +194,7 @@ mod tests {
             (401, "Unauthorized", "NotAllowed"),
             (403, "pods is forbidden: User cannot patch", "NotAllowed"),
             (403, "pods \"a\" is forbidden: resize request exceeds node capacity", "Infeasible"),
+            (403, "pods \"a\" is forbidden: node didn't have enough allocatable resources: cpu", "Infeasible"),
             (403, "pods \"a\" is forbidden: exceeded quota: q", "Infeasible"),
             (403, "admission webhook \"x\" denied the request: no", "DeniedByAdmission"),
             (400, "admission webhook \"x\" denied the request: no", "DeniedByAdmission"),

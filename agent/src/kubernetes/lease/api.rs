@@ -7,7 +7,7 @@ use super::{Contact, DURATION_MS, Record};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, Client};
 use std::collections::BTreeMap;
 
@@ -78,6 +78,15 @@ impl Leases {
     pub async fn release(&self, workload: &str, seen: &Record) -> Result<Record, LeaseError> {
         let lease = self.lease(workload, seen, seen.term, false);
         won(self.api.replace(&name(workload), &PostParams::default(), &lease).await)
+    }
+
+    /// Removes it, when its workload is looked after no more.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub async fn remove(&self, workload: &str, seen: &Record) -> Result<(), kube::Error> {
+        let preconditions = Preconditions { resource_version: Some(seen.version.clone()), uid: None };
+        self.api.delete(&name(workload), &DeleteParams::default().preconditions(preconditions)).await.map(|_| ())
     }
 
     fn lease(&self, workload: &str, seen: &Record, term: i64, held: bool) -> Lease {
