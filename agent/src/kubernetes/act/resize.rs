@@ -77,7 +77,7 @@ pub fn check(pod: &Pod, sizing: &Sizing) -> Result<(), Refusal> {
     }
     let class = pod.status.as_ref().and_then(|s| s.qos_class.clone()).unwrap_or_default();
     let size = &sizing.size;
-    let complete = ["cpu", "memory"].iter().all(|r| size.requests.get(*r).is_some() && same(size.requests.get(*r), size.limits.get(*r)));
+    let complete = ["cpu", "memory"].iter().all(|r| size.requests.contains_key(*r) && same(size.requests.get(*r), size.limits.get(*r)));
     match class.as_str() {
         "BestEffort" => {
             Err(Refusal::Situation(format!("pod {name} is BestEffort, and a resize may not change its class: give it requests")))
