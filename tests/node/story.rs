@@ -1,6 +1,6 @@
 //! What the steps share: the cluster, `kubectl` as people use it, and waiting for a condition.
 
-use foreshadow_cluster::assets::{Assets, CONTROL_PLANE, NODE, RUNTIME};
+use foreshadow_cluster::assets::{Assets, CONTROL_PLANE, METRICS, NODE, RUNTIME};
 use foreshadow_cluster::node::{Node, containers, enclosure};
 use serde_json::Value;
 use std::error::Error;
@@ -37,7 +37,7 @@ impl Story {
             eprintln!("SKIPPED {reason}");
             return Ok(None);
         };
-        for recipe in [CONTROL_PLANE, NODE, RUNTIME] {
+        for recipe in [CONTROL_PLANE, NODE, RUNTIME, METRICS] {
             assets.get(recipe, &mut |line| eprintln!("{line}"))?;
         }
         let start = Instant::now();

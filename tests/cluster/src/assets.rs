@@ -35,12 +35,11 @@ pub const NODE: Recipe = Recipe {
         ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
         ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
         ("coredns", "./coredns"),
-        ("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
     ],
 };
 
-/// Simulated nodes, for the scale test.
-pub const SIMULATED: Recipe = Recipe { module: "kwok", programs: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")] };
+/// Resource metrics, for the HPA. A module of its own: it needs other versions of what Kubernetes is made of.
+pub const METRICS: Recipe = Recipe { module: "metrics", programs: &[("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")] };
 
 /// The container runtime and its network plugins.
 pub const RUNTIME: Recipe = Recipe {
@@ -67,7 +66,7 @@ impl Assets {
     /// Where programs may be: `KUBEBUILDER_ASSETS` first, then the cache.
     pub fn find() -> Result<Self> {
         let mut dirs: Vec<PathBuf> = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).into_iter().collect();
-        for module in ["kubernetes", "node"] {
+        for module in ["kubernetes", "node", "metrics"] {
             dirs.push(directory(module)?);
         }
         Ok(Self { dirs })

@@ -5,7 +5,7 @@ mod report;
 mod signals;
 mod suite;
 
-use crate::assets::{Assets, CONTROL_PLANE, NODE, RUNTIME, Recipe};
+use crate::assets::{Assets, CONTROL_PLANE, METRICS, NODE, RUNTIME, Recipe};
 use crate::control_plane::{ControlPlane, Settings};
 use crate::error::{Error, Result, Tried as _, write};
 use crate::guard::Guard;
@@ -46,6 +46,9 @@ pub struct Arguments {
     /// Use the cluster that this kubeconfig names instead of making one
     #[arg(long, value_name = "FILE", conflicts_with = "keep")]
     kubeconfig: Option<PathBuf>,
+    /// Take image archives from here instead of building them (manifests/images/build made them)
+    #[arg(long, value_name = "DIR", conflicts_with = "api_only")]
+    images: Option<PathBuf>,
     /// Only tests whose name contains this
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
@@ -100,7 +103,7 @@ impl<'a> Run<'a> {
 
     fn to_its_end(&self) -> Result<Option<Outcome>> {
         let (api, node) = (!self.arguments.node_only, !self.arguments.api_only);
-        let node_wants: &[Recipe] = if node && self.arguments.kubeconfig.is_none() { &[NODE, RUNTIME] } else { &[] };
+        let node_wants: &[Recipe] = if node && self.arguments.kubeconfig.is_none() { &[NODE, RUNTIME, METRICS] } else { &[] };
         for recipe in [CONTROL_PLANE].iter().chain(node_wants) {
             self.assets.get(*recipe, &mut |line| self.say(line))?;
         }
@@ -141,10 +144,13 @@ impl<'a> Run<'a> {
             let reason = "needs root for namespaces and containers; run it with sudo, or with --api-only, or with --kubeconfig FILE".into();
             return Err(Error::Missing { what: "a node".into(), reason });
         }
-        let images = self.dir.path().join("images");
-        self.say("building images from static binaries");
-        images::build(&images, self.dir.path())?;
-        self.suite("node").run_enclosed(&images, self.arguments.keep)
+        let made = self.dir.path().join("images");
+        let images = self.arguments.images.as_ref().unwrap_or(&made);
+        if self.arguments.images.is_none() {
+            self.say("building images from static binaries");
+            images::build(images, self.dir.path())?;
+        }
+        self.suite("node").run_enclosed(images, self.arguments.keep)
     }
 
     fn suite(&self, name: &'static str) -> suite::Suite<'_> {

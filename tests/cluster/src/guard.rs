@@ -14,13 +14,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Name of the environment variable that marks a cluster's programs; its value is the cluster's directory.
 pub const MARK: &str = "FORESHADOW_TEST_CLUSTER";
 
-/// Arguments: mark, directory, name of a control group or nothing. Asks first, kills what is left after two seconds, gives up after ten.
+/// Name of the environment variable that a guard carries when its owner is itself part of a cluster's run: the outer guard waits for it.
+const GUARDED_BY: &str = "FORESHADOW_TEST_CLUSTER_GUARDED_BY";
+
+/// Arguments: mark, directory, name of a control group or nothing, mark of guards within. Asks first, kills what is left after two seconds,
+/// gives up after ten or more.
 const SCRIPT: &str = r#"
 read -r word
 round=0
 while [ $round -lt 100 ]; do
     found=$(grep -lsxzF -- "$1" /proc/[0-9]*/environ)
-    [ -z "$found" ] && break
+    [ -z "$found" ] && [ -z "$(grep -lsxzF -- "$4" /proc/[0-9]*/environ)" ] && break
     signal=TERM
     [ $round -ge 20 ] && signal=KILL
     for file in $found; do
@@ -63,6 +67,9 @@ impl Guard {
             .args(["-c", SCRIPT, "foreshadow-cluster-guard", &format!("{MARK}={}", dir.display())])
             .arg(dir)
             .arg(group)
+            .arg(format!("{GUARDED_BY}={}", dir.display()))
+            .env_remove(MARK)
+            .env(GUARDED_BY, std::env::var_os(MARK).unwrap_or_default())
             // A Ctrl-C meant for the owner must not end its guard.
             .process_group(0)
             .stdin(Stdio::piped())

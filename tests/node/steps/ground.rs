@@ -43,7 +43,7 @@ pub fn the_sample_application_runs(story: &mut Story) -> Result {
 
 pub fn a_service_carries_requests_to_it(story: &mut Story) -> Result {
     story.node()?;
-    let url = format!("http://{}/work", story.cluster_ip(NAMESPACE, "plain")?);
+    let url = format!("http://{}:80/work", story.cluster_ip(NAMESPACE, "plain")?);
     let answer = until("the Service answers", PATIENCE, || Ok(get(&url).filter(|a| a.status == 200)))?;
     ensure(!answer.body.is_empty(), || "the answer is empty".into())
 }
@@ -90,7 +90,7 @@ pub fn a_resize_in_place_shows_in_the_control_group(story: &mut Story) -> Result
 }
 
 pub fn without_its_api_server_the_node_goes_on(story: &mut Story) -> Result {
-    let url = format!("http://{}/work", story.cluster_ip(NAMESPACE, "plain")?);
+    let url = format!("http://{}:80/work", story.cluster_ip(NAMESPACE, "plain")?);
     story.restart_api_server(Duration::from_secs(3))?;
     ensure(get(&url).is_some_and(|a| a.status == 200), || "the Service does not answer".into())?;
     story.kubectl(&format!("rollout restart deployment/plain -n {NAMESPACE}"))?;
