@@ -158,18 +158,6 @@ impl Default for Bandwidth {
     }
 }
 
-impl Default for Class {
-    fn default() -> Self {
-        Self { enabled: false, classes: Vec::new(), cooldown_seconds: hour() }
-    }
-}
-
-impl Default for Bandwidth {
-    fn default() -> Self {
-        Self { enabled: false, bounds: None, cooldown_seconds: hour() }
-    }
-}
-
 impl Default for Replicas {
     fn default() -> Self {
         Self { enabled: true, through: Through::Auto, headroom: 0.9, floor_ttl_seconds: 120, lower_after_seconds: 120, max_step_up: 4 }
