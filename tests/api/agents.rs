@@ -244,7 +244,7 @@ async fn two_nodes_report_to_one_holder_which_hands_over_what_it_has_seen() {
     assert!(samples_before.elapsed() < Duration::from_secs(29), "let go, not expired");
     // Its own history begins with samples that it never took itself.
     eventually(Duration::from_secs(60), async || status(&scene).await.holder.as_deref() == Some(staying.as_str())).await;
-    drop(going.task.await.expect("no panic").expect("a clean end"));
+    going.task.await.expect("no panic").expect("a clean end");
     let stayed = agents.remove(staying.as_str()).expect("there");
     stayed.stop.send_replace(true);
     stayed.task.await.expect("no panic").expect("a clean end");
