@@ -15,6 +15,7 @@ pub mod process;
 pub mod scenario;
 
 use crate::demo::error::Error;
+use crate::entry::write_figures;
 use figures::Figures;
 use install::Tools;
 use std::path::PathBuf;
@@ -77,9 +78,6 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     }
     println!("\n{}", figures.table());
     println!("{}", bars::table(&figures));
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&figures).map_err(|e| Error::failed("writing figures", e))?;
-        std::fs::write(path, text).map_err(|e| Error::failed(&format!("writing {}", path.display()), e))?;
-    }
+    write_figures(args.json.as_deref(), &figures)?;
     Ok(())
 }

@@ -139,6 +139,23 @@ impl Sidecar {
     }
 }
 
+/// Begin of a configuration, up to the connection manager's statistics prefix: its further fields follow, indented by ten spaces.
+pub fn inbound(listener: u16, admin: u16) -> String {
+    format!(
+        "admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {admin} }} }} }}
+static_resources:
+  listeners:
+  - name: inbound
+    address: {{ socket_address: {{ address: 127.0.0.1, port_value: {listener} }} }}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: inbound"
+    )
+}
+
 fn free_port() -> Result<u16, Error> {
     let bound = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
     bound.map(|a| a.port()).map_err(|e| Error::failed("finding a free port", e))

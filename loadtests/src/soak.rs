@@ -13,6 +13,7 @@ pub mod judge;
 use crate::demo::binaries::Binaries;
 use crate::demo::error::Error;
 use crate::demo::ui::Ui;
+use crate::entry::write_figures;
 use crate::sidecar::Sidecar;
 use backend::Backend;
 use chaos::Chaos;
@@ -59,10 +60,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     build.done("ready");
     let report = soak(args, &binaries, &ui).await?;
     println!("{report}");
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&report).map_err(|e| Error::failed("writing figures", e))?;
-        std::fs::write(path, text).map_err(|e| Error::failed(&format!("writing {}", path.display()), e))?;
-    }
+    write_figures(args.json.as_deref(), &report)?;
     if report.findings.is_empty() { Ok(()) } else { Err(Error::Failed(report.findings.join("\n"))) }
 }
 

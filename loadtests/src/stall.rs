@@ -17,6 +17,7 @@ pub mod upload;
 use crate::demo::binaries::Binaries;
 use crate::demo::error::Error;
 use crate::demo::ui::Ui;
+use crate::entry::write_figures;
 use crate::generator::{self, Plan, RequestTemplate, Summary};
 use figures::{Pair, Phase, Side};
 use stacks::Stacks;
@@ -89,10 +90,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
         println!("{slows}");
         figures.insert("slow".into(), slows.json());
     }
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&figures).map_err(|e| Error::failed("writing figures", e))?;
-        std::fs::write(path, text).map_err(|e| Error::failed(&format!("writing {}", path.display()), e))?;
-    }
+    write_figures(args.json.as_deref(), &figures)?;
     Ok(())
 }
 

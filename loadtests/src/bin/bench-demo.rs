@@ -1,24 +1,10 @@
 //! `cargo bench-demo`: the demo over many seeds, held to its figures. See [`foreshadow_loadtests::demo::bench`].
 
-use clap::Parser as _;
-use foreshadow_loadtests::demo::bench::{self, Args};
+use foreshadow_loadtests::demo::bench;
+use foreshadow_loadtests::entry;
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            // Nowhere to print to is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
-        }
-    };
-    match bench::run(&args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
-        }
-    }
+    entry::main(bench::run).await
 }

@@ -1,24 +1,10 @@
 //! `cargo bench-stall`: does production feel a shadow that stands still? See [`foreshadow_loadtests::stall`].
 
-use clap::Parser as _;
-use foreshadow_loadtests::stall::{self, Args};
+use foreshadow_loadtests::entry;
+use foreshadow_loadtests::stall;
 use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            // Nowhere to print to is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
-        }
-    };
-    match stall::run(&args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
-        }
-    }
+    entry::main(stall::run).await
 }

@@ -7,6 +7,7 @@
 use crate::demo::args::Args as Demo;
 use crate::demo::error::Error;
 use crate::demo::run;
+use crate::entry::write_figures;
 use crate::report::document::{Document, Lead};
 use crate::scaling::args::Seeds;
 use crate::scaling::demonstration::{self, FaultRow, Row, Table};
@@ -55,10 +56,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     }
     let simulated: Vec<Row> = real.iter().map(|r| demonstration::compare(r.seed, Profile::HALF, |_| {})).collect();
     println!("\nreal processes\n{}\nsimulated, the same seeds\n{}\n{}", Table(&real), Table(&simulated), agreement(&real, &simulated));
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&figures(&real, &simulated)).map_err(|e| Error::failed("writing figures", e))?;
-        std::fs::write(path, text + "\n").map_err(|e| Error::failed(&format!("writing {}", path.display()), e))?;
-    }
+    write_figures(args.json.as_deref(), &figures(&real, &simulated))?;
     ended
 }
 

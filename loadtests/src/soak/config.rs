@@ -1,26 +1,16 @@
 //! Configurations of the sidecar under test: much at once, so that much of it is soaked.
 
-use crate::sidecar::Ports;
+use crate::sidecar::{Ports, inbound};
 
 /// The configuration of a sidecar in front of these applications, with this shadow, in one of several variants.
 pub fn config(ports: &Ports, apps: &[u16], shadow: u16, variant: u64) -> String {
-    let (listener, admin) = (ports.listener, ports.admin);
+    let head = inbound(ports.listener, ports.admin);
     let endpoint =
         |port: &u16| format!("{{ endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }} }}");
     let endpoints: Vec<_> = apps.iter().map(endpoint).collect();
     let (percent, lb) = ([30, 100, 60][variant as usize % 3], ["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"][variant as usize % 3]);
     format!(
-        "admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {admin} }} }} }}
-static_resources:
-  listeners:
-  - name: inbound
-    address: {{ socket_address: {{ address: 127.0.0.1, port_value: {listener} }} }}
-    filter_chains:
-    - filters:
-      - name: http
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: inbound
+        "{head}
           use_remote_address: true
           normalize_path: true
           request_headers_timeout: 2s

@@ -2,7 +2,7 @@
 //! the sidecar's configuration between them.
 
 use crate::demo::error::Error;
-use crate::sidecar::Ports;
+use crate::sidecar::{Ports, inbound};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -143,17 +143,7 @@ pub fn config(at: &Ports, app: u16, shadow: u16, mirror: &str, limits: &str, sha
         )
     };
     format!(
-        "admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {admin} }} }} }}
-static_resources:
-  listeners:
-  - name: inbound
-    address: {{ socket_address: {{ address: 127.0.0.1, port_value: {listener} }} }}
-    filter_chains:
-    - filters:
-      - name: http
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: inbound
+        "{head}
           route_config:
             virtual_hosts:
             - name: all
@@ -165,7 +155,6 @@ static_resources:
 {}{}",
         cluster("app", app, ""),
         cluster("shadow", shadow, shadow_more),
-        admin = at.admin,
-        listener = at.listener,
+        head = inbound(at.listener, at.admin),
     )
 }

@@ -4,6 +4,7 @@ use crate::demo::binaries::Binaries;
 use crate::demo::error::Error;
 use crate::demo::fleet::Fleet;
 use crate::demo::http::Json;
+use crate::sidecar::inbound;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::net::TcpListener;
@@ -142,19 +143,10 @@ fn config(listener: u16, admin: u16, app: u16, shadow: Option<u16>) -> String {
 "
         )
     };
+    let head = inbound(listener, admin);
     let mirror = if shadow.is_some() { ", request_mirror_policies: [{ cluster: shadow }]" } else { "" };
     format!(
-        "admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {admin} }} }} }}
-static_resources:
-  listeners:
-  - name: inbound
-    address: {{ socket_address: {{ address: 127.0.0.1, port_value: {listener} }} }}
-    filter_chains:
-    - filters:
-      - name: http
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: inbound
+        "{head}
           route_config: {{ virtual_hosts: [{{ name: all, domains: ['*'], routes: [{{ match: {{ prefix: / }}, route: {{ cluster: app{mirror} }} }}] }}] }}
           http_filters: [{{ name: router, typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }} }}]
   clusters:

@@ -5,6 +5,7 @@
 
 use super::floor::Kind;
 use super::refusal::Refusal;
+use crate::kubernetes::quantity;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
@@ -119,25 +120,7 @@ fn uncapital(text: &str) -> String {
 
 /// A Kubernetes quantity or number.
 pub fn quantity(value: &Value) -> Option<f64> {
-    let Some(text) = value.as_str() else { return value.as_f64() };
-    const UNITS: [(&str, f64); 14] = [
-        ("Ki", 1_024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("Pi", 1_125_899_906_842_624.0),
-        ("Ei", 1_152_921_504_606_846_976.0),
-        ("n", 1e-9),
-        ("u", 1e-6),
-        ("m", 1e-3),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("P", 1e15),
-    ];
-    let (digits, factor) = UNITS.iter().find_map(|(unit, f)| Some((text.strip_suffix(unit)?, *f))).unwrap_or((text, 1.0));
-    digits.trim().parse::<f64>().ok().map(|n| n * factor)
+    value.as_str().map_or_else(|| value.as_f64(), quantity::parse)
 }
 
 fn condition<'a>(object: &'a DynamicObject, kind: &str) -> Option<&'a Value> {
