@@ -68,8 +68,9 @@ fn profile(dir: &Path) -> String {
 
 async fn build(cargo: &OsString, profile: String, phase: &Phase) -> Result<(), Error> {
     let mut command = Command::new(cargo);
-    command.args(["build", "--profile", &profile, "--bins", "--color", "never"]);
-    command.args(["-p", "foreshadow-proxy", "-p", "foreshadow-agent", "-p", "foreshadow-loadtests"]);
+    // Of the whole workspace, as the aliases that start us are: another selection would build the dependencies again, with other features.
+    command.args(["build", "--profile", &profile, "--workspace", "--color", "never"]);
+    command.args(NEEDED.into_iter().flat_map(|name| ["--bin", name]));
     if let Some(manifest) = std::env::var_os("CARGO_MANIFEST_DIR") {
         command.arg("--manifest-path").arg(Path::new(&manifest).join("Cargo.toml"));
     }
