@@ -14,9 +14,10 @@ use crate::series::PathObservation;
 const SLOW_SHARE: f64 = 0.15;
 /// Steepness of their curve relative to that of bad requests.
 const SLOW_STEEPNESS: f64 = 0.6;
-/// The objective's limit as a share of saturated throughput; between 0.8 and 0.95 for pools of 3 to 30 workers (M/M/c, tail at 1 %).
-const EDGE_OF_SATURATION: f64 = 0.87;
-/// Uncertainty of the logarithm of that share, with the counting noise of an interval.
+/// Share of bad requests while the load just equals the saturated throughput: the curve's steepness then says how far below it the edge lies (a
+/// small pool's curve is flat, and its edge at two thirds; a large one's steep, and its edge at nine tenths).
+const SATURATED_BAD: f64 = 0.5;
+/// Uncertainty of the edge that follows, in its logarithm, with the counting noise of an interval.
 const SATURATION_SD: f64 = 0.15;
 /// Standard deviation of ln C before anything was seen.
 const PRIOR_SD: f64 = 0.8;
@@ -30,6 +31,8 @@ const TRUST_KEEP: f64 = 0.97;
 /// thought to be, whatever the slow requests say.
 const TRUST_AFTER: f64 = 6.0;
 const TRUST_SHARE: f64 = 0.35;
+/// Below this standard deviation of ln C an estimate is more than a guess.
+const KNOWN_SD: f64 = 0.25;
 /// By how much the estimate is widened when it was wrong, in ln C.
 const MISTAKEN_SD: f64 = 0.2;
 
@@ -188,7 +191,7 @@ impl Edge {
     }
 
     fn take_throughput(&mut self, done_rps: f64) {
-        self.last = Evidence { throughput: Some((done_rps * EDGE_OF_SATURATION).ln()), ..Default::default() };
+        self.last = Evidence { throughput: Some(done_rps.ln() - self.load_for_bad(SATURATED_BAD)), ..Default::default() };
         self.apply();
     }
 
@@ -221,7 +224,9 @@ impl Edge {
     fn trust(&mut self, n: f64, expected: f64, came: f64) {
         self.expected = self.expected * TRUST_KEEP + expected;
         self.came = self.came * TRUST_KEEP + came;
-        self.due = self.due * TRUST_KEEP + (expected - n * self.bad.base()).max(0.0);
+        // What was only a guess at capacity brought nothing due: traffic that sets in looks like a load far beyond the first second's.
+        let known = self.estimate.is_some_and(|e| e.sd < KNOWN_SD);
+        self.due = self.due * TRUST_KEEP + if known { (expected - n * self.bad.base()).max(0.0) } else { 0.0 };
         if self.cut.is_some() && self.expected > TRUST_AFTER && self.came < TRUST_SHARE * self.expected {
             self.knee = Knee::default();
             self.cut = None;
@@ -389,3 +394,7 @@ impl View {
 fn log_likelihood(n: f64, k: f64, p: f64) -> f64 {
     k * p.ln() + (n - k) * (1.0 - p).ln()
 }
+
+#[cfg(test)]
+#[path = "edge_tests.rs"]
+mod tests;
