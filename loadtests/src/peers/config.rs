@@ -61,6 +61,7 @@ http {{
     )
 }
 
+/// Twice its `maxconn` in open files must be within what the system allows a program, or it does not start.
 fn haproxy(shape: &Shape, ports: Ports, dir: &Path) -> String {
     let bind = match (shape.tls, shape.http2) {
         (false, false) => String::new(),
@@ -71,7 +72,7 @@ fn haproxy(shape: &Shape, ports: Ports, dir: &Path) -> String {
     format!(
         "global
   nbthread {workers}
-  maxconn 20000
+  maxconn 4000
 defaults
   mode http
   timeout connect 5s

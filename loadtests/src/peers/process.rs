@@ -53,7 +53,11 @@ impl Process {
             let ended = self.child.try_wait().ok().flatten();
             if ended.is_some() || begun.elapsed() > Duration::from_secs(30) {
                 let said = std::fs::read_to_string(&self.log).unwrap_or_default();
-                let first: String = said.lines().find(|l| !l.trim().is_empty()).unwrap_or("without a word").chars().take(300).collect();
+                let words = said
+                    .lines()
+                    .find(|l| l.contains("ALERT") || l.contains("emerg") || l.contains("error"))
+                    .or(said.lines().find(|l| !l.trim().is_empty()));
+                let first: String = words.unwrap_or("without a word").chars().take(300).collect();
                 return Err(first);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -61,29 +65,49 @@ impl Process {
         Ok(())
     }
 
-    /// Processor time so far, user and system, of all its processes, in microseconds.
-    pub fn cpu_us(&self) -> (u64, u64) {
-        let ticks = rustix::param::clock_ticks_per_second().max(1);
+    /// Processor time so far of all its threads, in microseconds: exact (the scheduler's account), and the clock ticks of user and system, which
+    /// only tell how it is divided.
+    pub fn cpu(&self) -> Cpu {
         let stats = group(self.child.id());
-        let sum = |nth: usize| stats.iter().map(|s| s.get(nth).copied().unwrap_or_default()).sum::<u64>() * 1_000_000 / ticks;
+        let ticks = |nth: usize| stats.iter().map(|s| s.1.get(nth).copied().unwrap_or_default()).sum::<u64>();
         // utime and stime, counted from the state, which is the third field of `/proc/PID/stat`.
-        (sum(11), sum(12))
+        Cpu { us: stats.iter().map(|s| on_cpu_ns(&s.0)).sum::<u64>() as f64 / 1e3, user: ticks(11), system: ticks(12) }
     }
 
     /// Resident memory of all its processes, in bytes.
     pub fn resident(&self) -> u64 {
-        let pages: u64 = group(self.child.id()).iter().map(|s| s.get(21).copied().unwrap_or_default()).sum();
+        let pages: u64 = group(self.child.id()).iter().map(|s| s.1.get(21).copied().unwrap_or_default()).sum();
         pages * rustix::param::page_size() as u64
     }
 }
 
-/// The numbers of `/proc/PID/stat` after the name, for every process of a group.
-fn group(leader: u32) -> Vec<Vec<u64>> {
+/// Processor time.
+#[derive(Debug, Clone, Copy)]
+pub struct Cpu {
+    /// Microseconds.
+    pub us: f64,
+    /// Clock ticks in user space.
+    pub user: u64,
+    /// Clock ticks in the kernel.
+    pub system: u64,
+}
+
+/// Nanoseconds on a processor of all threads of a process (`/proc/PID/task/TID/schedstat`).
+fn on_cpu_ns(process: &Path) -> u64 {
+    let Ok(threads) = std::fs::read_dir(process.join("task")) else { return 0 };
+    let of = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("schedstat")).ok();
+    threads.flatten().filter_map(of).filter_map(|s| s.split(' ').next().and_then(|n| n.parse::<u64>().ok())).sum()
+}
+
+/// Every process of a group: its folder, and the numbers of its `stat` after the name.
+fn group(leader: u32) -> Vec<(PathBuf, Vec<u64>)> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let stats = entries.flatten().filter(|e| e.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()));
-    stats
-        .filter_map(|e| std::fs::read_to_string(e.path().join("stat")).ok())
-        .map(|s| s.rsplit(')').next().unwrap_or_default().split_whitespace().map(|f| f.parse().unwrap_or_default()).collect::<Vec<u64>>())
-        .filter(|s| s.get(2) == Some(&u64::from(leader)))
+    let processes = entries.flatten().filter(|e| e.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit())).map(|e| e.path());
+    processes
+        .filter_map(|p| std::fs::read_to_string(p.join("stat")).ok().map(|s| (p, s)))
+        .map(|(p, s)| {
+            (p, s.rsplit(')').next().unwrap_or_default().split_whitespace().map(|f| f.parse().unwrap_or_default()).collect::<Vec<u64>>())
+        })
+        .filter(|(_, s)| s.get(2) == Some(&u64::from(leader)))
         .collect()
 }

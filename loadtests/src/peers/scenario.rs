@@ -50,6 +50,8 @@ pub struct Chosen {
 
 /// Requests a second at which latency is measured: far from anybody's limit.
 const MODERATE_RPS: f64 = 500.0;
+/// Requests a connection that a burst has at least.
+const FEWEST: u64 = 20;
 /// Idle connections when memory is measured.
 const IDLE: usize = 1_000;
 
@@ -133,6 +135,9 @@ impl Scenario {
         let (shadow, _shadow) = backend(tools, "shadow").await?;
         let mut standing = Vec::new();
         for peer in &self.peers {
+            if *peer == Peer::Before && args.before.is_none() {
+                continue;
+            }
             match self.stand(*peer, tools, app, shadow).await? {
                 Ok(ready) => standing.push(ready),
                 Err(why) => println!("  {} left out: {why}", peer.name()),
@@ -168,7 +173,13 @@ impl Scenario {
         std::fs::write(&file, text).map_err(|e| Error::failed("writing a configuration", e))?;
         let cores = if self.shape.workers > 1 { "0-1" } else { PROXY_CORE };
         let mut process = Process::start(peer.name(), cores, program, &arguments, dir)?;
-        Ok(process.listens(port).await.map(|()| Standing { peer, process, port, requests: 2_000, samples: Vec::new() }))
+        Ok(process.listens(port).await.map(|()| Standing {
+            peer,
+            process,
+            port,
+            requests: FEWEST * self.shape.connections as u64,
+            samples: Vec::new(),
+        }))
     }
 
     async fn sample(
@@ -181,22 +192,20 @@ impl Scenario {
     ) -> Result<Option<Sample>, Error> {
         match self.kind {
             Kind::Cpu => {
-                let before = it.process.cpu_us();
+                let before = it.process.cpu();
                 let burst = load::burst(tools, &self.shape, it.port, it.requests).await?;
-                let after = it.process.cpu_us();
+                let after = it.process.cpu();
                 if round == 0 {
-                    it.requests = ((burst.done as f64 / burst.seconds * seconds) as u64).clamp(self.shape.connections as u64, 2_000_000);
+                    let fills = (burst.done as f64 / burst.seconds * seconds) as u64;
+                    // Few requests would measure how connections are made.
+                    it.requests = fills.max(FEWEST * self.shape.connections as u64).clamp(200, 2_000_000);
                     return Ok(None);
                 }
-                let a_request = |us: u64| us as f64 / burst.done as f64;
-                let (user, system) = (a_request(after.0 - before.0), a_request(after.1 - before.1));
-                Ok(Some(Sample {
-                    value: user + system,
-                    user_us: Some(user),
-                    system_us: Some(system),
-                    rps: Some(burst.done as f64 / burst.seconds),
-                    p99_ms: None,
-                }))
+                let value = (after.us - before.us) / burst.done as f64;
+                let (user, system) = ((after.user - before.user) as f64, (after.system - before.system) as f64);
+                let part = |ticks: f64| value * ticks / (user + system).max(1.0);
+                let rps = burst.done as f64 / burst.seconds;
+                Ok(Some(Sample { value, user_us: Some(part(user)), system_us: Some(part(system)), rps: Some(rps), p99_ms: None }))
             }
             Kind::Latency => {
                 let (p50, p99) = load::latency(it.port, MODERATE_RPS, seconds, round as u64).await?;

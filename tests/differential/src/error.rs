@@ -9,6 +9,19 @@ pub enum Error {
          ENVOY_BIN=envoy/bin/envoy"
     )]
     NoEnvoy,
+    /// A conformance tool is not here.
+    #[error("no {name} on PATH or at ${variable}.\nIt installs by: {install}")]
+    NoTool {
+        /// Its program.
+        name: &'static str,
+        /// The variable that may say where it is.
+        variable: String,
+        /// How to get it.
+        install: &'static str,
+    },
+    /// The proxy fails more of these groups than Envoy.
+    #[error("more tests fail than Envoy fails in: {0}")]
+    Worse(String),
     /// The proxy does not build, a program does not start.
     #[error("{0}")]
     Failed(String),
@@ -30,10 +43,10 @@ impl Error {
     /// Exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NoEnvoy => 69,
+            Self::NoEnvoy | Self::NoTool { .. } => 69,
             Self::Failed(_) => 70,
             Self::NoScene(_) => 64,
-            Self::Different(_) => 1,
+            Self::Different(_) | Self::Worse(_) => 1,
         }
     }
 }

@@ -65,13 +65,18 @@ pub fn envoy() -> Option<PathBuf> {
 fn ours() -> Result<PathBuf, Error> {
     let exe = std::env::current_exe().map_err(Error::failed("finding this program"))?;
     let mut dir = exe.parent().map(Path::to_path_buf).unwrap_or_default();
-    if dir.ends_with("deps") {
+    let in_a_test = dir.ends_with("deps");
+    if in_a_test {
         dir.pop();
     }
     if let Some(cargo) = std::env::var_os("CARGO") {
         let profile = dir.file_name().and_then(|n| n.to_str()).filter(|n| *n != "debug").unwrap_or("dev").to_owned();
         let mut build = std::process::Command::new(cargo);
-        build.args(["build", "--quiet", "-p", "foreshadow-proxy", "--bin", "foreshadow-proxy", "--profile", &profile]);
+        build.args(["build", "--quiet", "--profile", &profile, "-p", "foreshadow-proxy"]);
+        // The other tests build these programs together: chosen alone, the proxy's dependencies have other features and are built once more.
+        let others: &[&str] =
+            if in_a_test { &["-p", "foreshadow-agent", "-p", "foreshadow-loadtests", "--bins"] } else { &["--bin", "foreshadow-proxy"] };
+        build.args(others);
         build.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"));
         build.arg("--target-dir").arg(dir.parent().unwrap_or(&dir));
         let status = build.status().map_err(Error::failed("starting cargo"))?;

@@ -13,6 +13,8 @@ use tokio::sync::Semaphore;
 
 /// Scenes under way at a time.
 const AT_ONCE: usize = 16;
+/// Configurations validated at a time.
+const VALIDATED_AT_ONCE: usize = 3;
 
 /// How a scene ended.
 #[derive(Debug, Clone)]
@@ -81,20 +83,36 @@ pub async fn play(programs: &Programs, scenes: &[Scene]) -> Result<Vec<Outcome>,
 
 /// What our proxy says against each scene's configuration.
 async fn refusals(programs: &Programs, dir: &Path, scenes: &[Scene]) -> Result<Vec<Option<String>>, Error> {
-    let mut found = Vec::new();
-    let file = dir.join("one.yaml");
+    let room = Arc::new(Semaphore::new(VALIDATED_AT_ONCE));
+    let mut asked = tokio::task::JoinSet::new();
     for (nth, scene) in scenes.iter().enumerate() {
         let nowhere = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
         let place = yaml::Place { nth, listener: nowhere(1), backends: [nowhere(2), nowhere(3), nowhere(4)] };
+        let file = dir.join(format!("{nth}.yaml"));
         std::fs::write(&file, yaml::file(&[(scene, place)])).map_err(Error::failed("writing a configuration"))?;
-        let mut command = programs.command(Product::Foreshadow);
-        let said = command.args(["--mode", "validate", "-c"]).arg(&file).output().await.map_err(Error::failed("foreshadow-proxy"))?;
-        let refused = !said.status.success();
-        let text = String::from_utf8_lossy(&said.stderr).into_owned();
-        let first = text.lines().find(|l| !l.trim().is_empty()).unwrap_or("without a word").replace(&*dir.to_string_lossy(), "");
-        found.push(refused.then_some(first));
+        let (programs, room) = (programs.clone(), room.clone());
+        asked.spawn(async move {
+            // The semaphore is never closed.
+            let _held = room.acquire().await;
+            (nth, refusal(&programs, &file).await)
+        });
+    }
+    let mut found = vec![None; scenes.len()];
+    while let Some(done) = asked.join_next().await {
+        let (nth, refused) = done.map_err(Error::failed("validating"))?;
+        found[nth] = refused?;
     }
     Ok(found)
+}
+
+/// What our proxy says against a file, when it refuses it.
+async fn refusal(programs: &Programs, file: &Path) -> Result<Option<String>, Error> {
+    let mut command = programs.command(Product::Foreshadow);
+    command.stderr(std::process::Stdio::piped());
+    let said = command.args(["--mode", "validate", "-c"]).arg(file).output().await.map_err(Error::failed("foreshadow-proxy"))?;
+    let text = String::from_utf8_lossy(&said.stderr);
+    let first = text.lines().find(|l| !l.trim().is_empty()).unwrap_or("without a word").replace(&*file.to_string_lossy(), "");
+    Ok((!said.status.success()).then_some(first))
 }
 
 async fn all(
