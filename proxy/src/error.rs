@@ -44,6 +44,12 @@ pub enum ProxyError {
     /// The request did not arrive whole in time, or its client stopped sending it.
     #[error("request timeout")]
     RequestTimeout,
+    /// The request's head did not arrive in time.
+    #[error("request header timeout")]
+    HeadTimeout,
+    /// What arrived is no request; how the codec answered it.
+    #[error("")]
+    Codec(StatusCode),
     /// A circuit breaker threshold is reached.
     #[error("upstream connect error or disconnect/reset before headers. reset reason: overflow")]
     Overflow,
@@ -89,7 +95,8 @@ impl ProxyError {
             Self::Reset("protocol error") | Self::ResetAgain("protocol error") => StatusCode::BAD_GATEWAY,
             Self::Reset(_) | Self::ResetAgain(_) | Self::RefusedStream => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout | Self::PerTryTimeout | Self::StreamDuration | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestTimeout | Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Codec(status) => status,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Upgrade => StatusCode::FORBIDDEN,
         }
@@ -109,6 +116,8 @@ impl ProxyError {
             Self::StreamDuration => "stream_duration",
             Self::StreamIdle => "idle",
             Self::RequestTimeout => "request_timeout",
+            Self::HeadTimeout => "header_timeout",
+            Self::Codec(_) => "protocol",
             Self::Overflow => "overflow",
             Self::Invalid(_) => "invalid",
             Self::Upgrade => "upgrade",
@@ -123,7 +132,7 @@ impl ProxyError {
 
     /// Whether the client's connection ends with the answer: what follows on it cannot be trusted to be a request.
     pub fn ends_connection(self) -> bool {
-        matches!(self, Self::Invalid(_) | Self::Upgrade | Self::Connecting)
+        matches!(self, Self::Invalid(_) | Self::Upgrade | Self::Connecting | Self::HeadTimeout | Self::Codec(_))
     }
 
     /// Envoy's response flag; empty when there is none.
@@ -140,7 +149,8 @@ impl ProxyError {
             Self::StreamDuration => "DT",
             Self::StreamIdle => "SI",
             Self::Overflow => "UO",
-            Self::RequestTimeout | Self::Invalid(_) | Self::Upgrade => "",
+            Self::Codec(_) => "DPE",
+            Self::RequestTimeout | Self::HeadTimeout | Self::Invalid(_) | Self::Upgrade => "",
         }
     }
 
@@ -159,6 +169,8 @@ impl ProxyError {
             Self::StreamDuration => "max_duration_timeout".into(),
             Self::StreamIdle => "stream_idle_timeout".into(),
             Self::RequestTimeout => "request_overall_timeout".into(),
+            Self::HeadTimeout => "request_header_timeout".into(),
+            Self::Codec(_) => "http1.codec_error".into(),
             Self::Invalid(why) => why.replace(' ', "_").into(),
             Self::Upgrade => "upgrade_failed".into(),
         }
@@ -166,7 +178,10 @@ impl ProxyError {
 
     /// Whether the request never got as far as a cluster.
     pub fn is_refusal(self) -> bool {
-        matches!(self, Self::NoRoute | Self::NoCluster(_) | Self::Invalid(_) | Self::Upgrade | Self::Connecting)
+        matches!(
+            self,
+            Self::NoRoute | Self::NoCluster(_) | Self::Invalid(_) | Self::Upgrade | Self::Connecting | Self::HeadTimeout | Self::Codec(_)
+        )
     }
 }
 

@@ -6,4 +6,5 @@ pub mod headers;
 pub mod host;
 pub mod numbers;
 pub mod path;
+pub mod raw;
 pub mod reply;

@@ -15,6 +15,7 @@ pub mod health;
 pub mod http;
 pub mod init;
 pub mod listener;
+pub mod memory;
 pub mod mirror;
 pub mod nearest;
 pub mod router;

@@ -1,4 +1,5 @@
-//! Listening sockets: one per worker and listener, sharing the port (SO_REUSEPORT), so that the kernel spreads connections.
+//! Listening sockets: one per worker and listener, sharing the port (SO_REUSEPORT), so that the kernel spreads connections; or one
+//! for all workers, where the file asks for that (`enable_reuse_port: false`).
 
 pub mod chains;
 pub mod client;
@@ -13,24 +14,25 @@ use std::net::{SocketAddr, TcpListener};
 /// Pending connections the kernel holds.
 const BACKLOG: i32 = 1024;
 
-/// Binds `count` sockets to one address; port 0 takes a free port, the same for all. `ipv4_too` lets an IPv6 socket take IPv4 connections.
+/// Binds `count` sockets to one address; port 0 takes a free port, the same for all. `ipv4_too` lets an IPv6 socket take IPv4 connections. Without
+/// `reuse_port` all of them are one socket, whose connections go to whichever worker comes first.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub fn bind(address: SocketAddr, ipv4_too: bool, count: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    let first = bind_one(address, ipv4_too)?;
+pub fn bind(address: SocketAddr, ipv4_too: bool, reuse_port: bool, count: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+    let first = bind_one(address, ipv4_too, reuse_port)?;
     let bound = first.local_addr()?;
     let mut sockets = vec![first];
     while sockets.len() < count {
-        sockets.push(bind_one(bound, ipv4_too)?);
+        sockets.push(if reuse_port { bind_one(bound, ipv4_too, true)? } else { sockets[0].try_clone()? });
     }
     Ok((bound, sockets))
 }
 
-fn bind_one(address: SocketAddr, ipv4_too: bool) -> io::Result<TcpListener> {
+fn bind_one(address: SocketAddr, ipv4_too: bool, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(reuse_port)?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!ipv4_too)?;

@@ -2,7 +2,7 @@
 //!
 //! * Production never waits for a copy: a copy runs in its own task, over its own connections; its body is collected from frames that pass by anyway.
 //! * Production never sees a copy's failure, and never sends anything again because of one.
-//! * Everything is bounded: copies under way, body bytes held (per copy and in all), time. What exceeds a bound costs the copy, with a reason.
+//! * Everything is bounded, for the whole process ([`caps`]): copies under way, body bytes held (per copy and in all), rate, time. What exceeds a bound costs the copy, with a reason.
 //! * The account closes: every copy opportunity is completed, under way, or dropped for exactly one named reason.
 //! * Copies are marked, and a marked request is never copied again.
 //! * Sampling of each policy is independent of every other random choice about the request.
@@ -10,9 +10,9 @@
 //! Neither CONNECT nor upgraded connections are copied: what follows on them answers the other side, and a shadow's answers go nowhere. (Envoy copies
 //! the request that asks for a WebSocket; its shadow then waits for frames that never come.)
 
+pub mod caps;
 pub mod copy;
 pub mod pair;
-pub mod rate;
 pub mod sample;
 pub mod tee;
 
@@ -22,12 +22,12 @@ use crate::http::headers;
 use crate::stats::{MirrorStats, RouteStats};
 use crate::upstream::Upstream;
 use crate::upstream::request::RequestBody;
+use caps::Caps;
 use copy::{Copy, Place};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, request};
 use http_body::Body as _;
 use pair::{Pair, Side, Watch};
 use rand::RngExt as _;
-use rate::Rate;
 use sample::Fraction;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ pub const MARK: http::HeaderName = http::HeaderName::from_static("x-foreshadow-c
 pub struct Mirror {
     policy: Arc<MirrorPolicy>,
     to: To,
-    rate: Option<Rate>,
+    caps: Arc<Caps>,
     stats: Rc<MirrorStats>,
     fraction: Rc<Fraction>,
     /// The host of the last request and the copy's: nearly always the same again.
@@ -91,9 +91,8 @@ impl Copies {
 
 impl Mirror {
     /// A policy in force.
-    pub fn new(policy: Arc<MirrorPolicy>, to: To, stats: Rc<MirrorStats>, fraction: Rc<Fraction>) -> Self {
-        let rate = policy.limits.max_per_second.map(Rate::new);
-        Self { policy, to, rate, stats, fraction, last_host: RefCell::default() }
+    pub fn new(policy: Arc<MirrorPolicy>, to: To, caps: Arc<Caps>, stats: Rc<MirrorStats>, fraction: Rc<Fraction>) -> Self {
+        Self { policy, to, caps, stats, fraction, last_host: RefCell::default() }
     }
 
     /// How many copies this request gets; counts the opportunity and, when none, the reason.
@@ -128,16 +127,18 @@ impl Mirror {
 
     /// Takes a place for a copy, if there is one.
     fn place(&self) -> Option<Place> {
-        if self.stats.in_flight.get() >= self.policy.limits.max_in_flight as u64 {
+        let limits = &self.policy.limits;
+        if !self.caps.enter(limits.max_in_flight as u64) {
             self.stats.dropped.add("overflow_count");
             return None;
         }
-        if self.rate.as_ref().is_some_and(|rate| !rate.take()) {
+        if limits.max_per_second.is_some_and(|rate| !self.caps.keeps_rate(rate)) {
+            self.caps.leave();
             self.stats.dropped.add("rate");
             return None;
         }
         self.stats.in_flight.add(1);
-        Some(Place::new(&self.stats))
+        Some(Place::new(&self.stats, &self.caps))
     }
 
     /// The copy of a request, without its body.
@@ -193,7 +194,7 @@ pub fn start(
             continue;
         };
         let limits = &mirror.policy.limits;
-        if let Err(reason) = tee::fits(size, &mirror.stats, limits) {
+        if let Err(reason) = tee::fits(size, &mirror.caps, limits) {
             (0..wished).for_each(|_| mirror.stats.dropped.add(reason));
             continue;
         }
@@ -203,7 +204,8 @@ pub fn start(
             let pair = (nth == 0).then(|| Rc::new(Pair::new(&mirror.stats, limits.compare_bodies)));
             copies.pairs.extend(pair.clone());
             let accepted = limits.only_accepted.then(|| copies.gate());
-            let collected = (!body.is_end_stream()).then(|| copies.tee.get_or_insert_with(Tee::default).collect(&mirror.stats, limits));
+            let collected =
+                (!body.is_end_stream()).then(|| copies.tee.get_or_insert_with(Tee::default).collect(&mirror.stats, &mirror.caps, limits));
             let delay = (nth > 0).then(|| limits.spread.mul_f64(rand::rng().random_range(0.0..1.0)));
             let parcel = Some(mirror.copy(head, record));
             let copy = Copy {

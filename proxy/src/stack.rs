@@ -58,6 +58,7 @@ pub async fn serve(
         Err(error) => own_answer(error, manager, stats, &mut notes),
         Ok(Step::Answer(answer)) => local_answer(answer, manager, &mut notes),
         Ok(Step::Forward(mut way)) => {
+            let upstream = way.upstream;
             let sent = match way.retry.take() {
                 None => way.upstream.send(&mut way.parcel, way.errand).await,
                 // Rare, and large: not to be part of every request's future.
@@ -70,12 +71,21 @@ pub async fn serve(
                 // Rare, and large: not to be part of every request's future.
                 Some(idle) => Box::pin(change::answered(way, sent, idle, &notes)).await,
             };
-            answered.unwrap_or_else(|error| own_answer(error, manager, stats, &mut notes))
+            answered.unwrap_or_else(|error| {
+                if !error.is_refusal() {
+                    upstream.stats.own(error.status());
+                }
+                own_answer(error, manager, stats, &mut notes)
+            })
         }
     };
     finish(manager, state.servers[id].as_ref(), &mut notes, answer.headers_mut());
-    stats.downstream.responses[usize::from(answer.status().as_u16() / 100).clamp(1, 5) - 1].add(1);
+    answered(stats, answer.status());
     notes.close(answer)
+}
+
+fn answered(stats: &WorkerStats, status: StatusCode) {
+    stats.downstream.responses[usize::from(status.as_u16() / 100).clamp(1, 5) - 1].add(1);
 }
 
 /// What every answer gets.
@@ -168,7 +178,7 @@ fn begin<'a>(
         return Ok(Step::Answer(reply::with(StatusCode::UPGRADE_REQUIRED, "Upgrade Required")));
     }
     let change = change::wish(&head);
-    notes.open(state, id, arrived, client, &head);
+    notes.open(state, id, arrived, client, Some(&head));
     let host = host::normalize(manager, admit(&mut head)?, client.local.port());
     match path::normalize(manager, path_and_query(&head)) {
         path::Outcome::Unchanged => {}
@@ -218,7 +228,7 @@ fn begin<'a>(
     } else {
         mirror::start(mirrors(state, to, cluster), &head, &body, origin.address, notes.record(), &|to| state.class(stats, route, to))
     };
-    let body = RequestBody::client(body, &upstream.stats, copies.as_mut().and_then(|c| c.tee.take()));
+    let body = RequestBody::client(body, client, &upstream.stats, copies.as_mut().and_then(|c| c.tee.take()));
     notes.towards(upstream, body.upload());
     let limits = Limits {
         arrived,
@@ -244,6 +254,9 @@ fn arrive(manager: &HttpManager, head: &mut Parts, client: &Client) -> Origin {
     let found = headers::look(&head.headers);
     if found.hop_by_hop {
         headers::strip_hop_by_hop(&mut head.headers);
+    }
+    if found.expect {
+        headers::strip_continue(&mut head.headers);
     }
     if found.client_cert {
         forwarded::strip_client_cert(&mut head.headers);
@@ -284,6 +297,10 @@ fn admit(head: &mut Parts) -> Result<HeaderValue, ProxyError> {
     }
     if head.version == Version::HTTP_2 {
         join_cookies(head);
+    }
+    // RFC 9112, section 3.2: whoever reads the other one would be led astray.
+    if head.headers.get_all(HOST).iter().nth(1).is_some() {
+        return Err(ProxyError::Invalid("multiple_host_headers"));
     }
     let host = match head.uri.authority() {
         Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
@@ -382,6 +399,22 @@ fn own_answer(error: ProxyError, manager: &HttpManager, stats: &WorkerStats, not
     notes.failed(error);
     let answer = if notes.grpc { reply::for_grpc(answer, error.grpc_status(), &error.to_string()) } else { answer };
     notes.local(manager, answer)
+}
+
+/// The answer to what never became a request: counted and written down like others.
+pub fn unheard(state: &State, stats: &WorkerStats, id: ManagerId, client: &Rc<Client>, why: ProxyError) -> Response<AnswerBody> {
+    let manager = &state.config.managers[id];
+    stats.downstream.events.add(if why == ProxyError::HeadTimeout {
+        "downstream_rq_header_timeout"
+    } else {
+        "downstream_cx_protocol_error"
+    });
+    let mut notes = Notes::default();
+    notes.open(state, id, Instant::now(), client, None);
+    let mut answer = own_answer(why, manager, stats, &mut notes);
+    finish(manager, state.servers[id].as_ref(), &mut notes, answer.headers_mut());
+    answered(stats, answer.status());
+    notes.close(answer)
 }
 
 /// Answer when the listener is gone.

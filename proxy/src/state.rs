@@ -4,6 +4,7 @@
 use crate::access_log::{Logger, Outs};
 use crate::config::model::{Cluster, Config, Discovery, Endpoint, Forward, MirrorPolicy, Route, RouteAction, RuntimeFraction};
 use crate::health::registry::Registry;
+use crate::mirror::caps;
 use crate::mirror::sample::Fraction;
 use crate::mirror::{Mirror, To};
 use crate::router::Circumstances;
@@ -22,6 +23,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Endpoints by cluster name, as discovery knows them now.
 pub type Endpoints = BTreeMap<String, Vec<Endpoint>>;
+
+/// What all workers use together.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Health of endpoints.
+    pub health: Arc<Registry>,
+    /// What copies use.
+    pub caps: Arc<caps::Registry>,
+}
 
 static SERIAL: AtomicU64 = AtomicU64::new(1);
 
@@ -61,8 +71,9 @@ impl State {
         overrides: &Arc<Overrides>,
         stats: &WorkerStats,
         logs: &Outs,
-        health: &Arc<Registry>,
+        shared: &Shared,
     ) -> Self {
+        let health = &shared.health;
         let known = |name: &str| endpoints.get(name).map(Vec::as_slice).unwrap_or_default();
         let upstreams: Vec<_> = config
             .clusters
@@ -91,9 +102,10 @@ impl State {
             clusters: config.clusters.iter().enumerate().map(|(id, c)| (c.name.clone(), id)).collect(),
             config: config.clone(),
         };
-        state.cluster_mirrors = config.clusters.iter().map(|c| c.mirrors.iter().map(|p| state.mirror(p, stats)).collect()).collect();
+        state.cluster_mirrors =
+            config.clusters.iter().map(|c| c.mirrors.iter().map(|p| state.mirror(p, stats, shared)).collect()).collect();
         for forward in forwards(&config) {
-            let list: Rc<[_]> = forward.mirrors.iter().map(|p| state.mirror(p, stats)).collect();
+            let list: Rc<[_]> = forward.mirrors.iter().map(|p| state.mirror(p, stats, shared)).collect();
             if let Some(first) = forward.mirrors.first() {
                 state.mirrors.insert(Arc::as_ptr(first), list);
             }
@@ -102,7 +114,7 @@ impl State {
         state
     }
 
-    fn mirror(&mut self, policy: &Arc<MirrorPolicy>, stats: &WorkerStats) -> Rc<Mirror> {
+    fn mirror(&mut self, policy: &Arc<MirrorPolicy>, stats: &WorkerStats, shared: &Shared) -> Rc<Mirror> {
         let key = policy.runtime_key.clone().unwrap_or_default();
         let fresh = || (key, Rc::new(Fraction::new(policy.fraction, &policy.name)));
         let fraction = self.fractions.entry(policy.name.clone()).or_insert_with(fresh).1.clone();
@@ -110,7 +122,7 @@ impl State {
             (Some(cluster), _) => To::One(self.upstreams[cluster].clone()),
             (None, header) => To::Named(header.clone().unwrap_or(HOST), self.by_name.clone()),
         };
-        Rc::new(Mirror::new(policy.clone(), to, stats.mirror(&policy.name), fraction))
+        Rc::new(Mirror::new(policy.clone(), to, shared.caps.of(&policy.name), stats.mirror(&policy.name), fraction))
     }
 
     /// Numbers of a route towards a cluster; None when the route has no name.

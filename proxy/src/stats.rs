@@ -4,6 +4,7 @@
 //! polls of the worker's tasks, which is why accounts close exactly in every snapshot.
 
 use foreshadow_snapshot::{ClusterRole, ClusterSnapshot, LatencyHistogram, MirrorSnapshot, RequestShape, RouteSnapshot, Snapshot};
+use http::StatusCode;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -92,6 +93,8 @@ pub struct ClusterStats {
     pub requests: Counter,
     /// Whole answers by status class.
     pub responses: [Counter; 5],
+    /// Answers made here for want of one, by status class.
+    own: [Counter; 5],
     /// Ended without a whole answer.
     pub failures: Reasons,
     /// What happened besides, by Envoy's names (`upstream_rq_retry`, ...).
@@ -195,10 +198,14 @@ pub struct DownstreamStats {
     pub requests: Counter,
     /// Connections open.
     pub connections: Counter,
+    /// Connections open on which nothing happens, so that they hold no buffers.
+    pub resting: Counter,
     /// Connections accepted.
     pub connections_total: Counter,
     /// Refused before routing.
     pub refused: Reasons,
+    /// What happened besides, by Envoy's names.
+    pub events: Reasons,
     /// Answers by status class, those made here included.
     pub responses: [Counter; 5],
 }
@@ -274,8 +281,10 @@ impl WorkerStats {
         let (down, mine) = (&mut sum.downstream, &self.downstream);
         down.requests += mine.requests.get();
         down.connections += mine.connections.get();
+        down.connections_resting += mine.resting.get();
         down.connections_total += mine.connections_total.get();
         mine.refused.add_to(&mut down.refused);
+        mine.events.add_to(&mut down.events);
         down.responses.iter_mut().zip(&mine.responses).for_each(|(sum, mine)| *sum += mine.get());
         for shape in self.shapes.borrow().iter() {
             if sum.recent_requests.len() < SHAPES && !sum.recent_requests.contains(shape) {
@@ -286,11 +295,17 @@ impl WorkerStats {
 }
 
 impl ClusterStats {
+    /// A client was answered here, for want of an answer.
+    pub fn own(&self, status: StatusCode) {
+        self.own[usize::from(status.as_u16() / 100).clamp(1, 5) - 1].add(1);
+    }
+
     fn fill(&self, sum: &mut ClusterSnapshot) {
         sum.requests += self.requests.get();
         for (sum, mine) in sum.responses.iter_mut().zip(&self.responses) {
             *sum += mine.get();
         }
+        sum.own_responses.iter_mut().zip(&self.own).for_each(|(sum, mine)| *sum += mine.get());
         self.failures.add_to(&mut sum.failures);
         self.events.add_to(&mut sum.events);
         sum.in_flight += self.in_flight.get();

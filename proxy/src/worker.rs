@@ -12,9 +12,8 @@ pub mod tunnel;
 use crate::access_log::Outs;
 use crate::access_log::writer::Sender;
 use crate::config::model::{Config, Endpoint};
-use crate::health::registry::Registry;
 use crate::runtime::Overrides;
-use crate::state::{Endpoints, State};
+use crate::state::{Endpoints, Shared, State};
 use crate::stats::WorkerStats;
 use crate::tls::contexts::Contexts;
 use accept::Accepting;
@@ -69,7 +68,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the thread or its runtime cannot be made.
-    pub fn start(nth: usize, writer: Sender, health: Arc<Registry>) -> std::io::Result<Self> {
+    pub fn start(nth: usize, writer: Sender, shared: Shared) -> std::io::Result<Self> {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (ready, started) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name(format!("worker-{nth}")).spawn(move || {
@@ -77,7 +76,7 @@ impl Worker {
                 Ok(runtime) => {
                     // The one who waits for this outlives it.
                     let _ = ready.send(Ok(()));
-                    runtime.block_on(Shell::new(writer, health).run(inbox));
+                    runtime.block_on(Shell::new(writer, shared).run(inbox));
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -118,13 +117,13 @@ struct Shell {
     listening: Vec<Listening>,
     connections: Rc<Connections>,
     logs: Outs,
-    health: Arc<Registry>,
+    shared: Shared,
     /// When a drain began and when it is to be over.
     drain: Option<(Instant, Instant)>,
 }
 
 impl Shell {
-    fn new(writer: Sender, health: Arc<Registry>) -> Self {
+    fn new(writer: Sender, shared: Shared) -> Self {
         Self {
             state: Rc::default(),
             stats: Rc::default(),
@@ -132,7 +131,7 @@ impl Shell {
             listening: Vec::new(),
             connections: Rc::default(),
             logs: Outs::new(writer),
-            health,
+            shared,
             drain: None,
         }
     }
@@ -216,7 +215,7 @@ impl Shell {
     }
 
     fn configure(&mut self, config: Arc<Config>, sockets: Vec<(usize, StdListener)>, endpoints: &Endpoints, tls: &Arc<Contexts>) {
-        let state = State::new(config.clone(), endpoints, &self.overrides, &self.stats, &self.logs, &self.health);
+        let state = State::new(config.clone(), endpoints, &self.overrides, &self.stats, &self.logs, &self.shared);
         state.set_tls(tls);
         self.state.replace(Some(Rc::new(state)));
         self.listening.retain(|l| config.listeners.iter().any(|c| c.name == l.name && c.address == l.address));

@@ -35,6 +35,8 @@ mod namespace;
 mod program;
 #[path = "dataplane/promises.rs"]
 mod promises;
+#[path = "dataplane/resting.rs"]
+mod resting;
 #[path = "dataplane/retries.rs"]
 mod retries;
 #[path = "dataplane/routing.rs"]
@@ -43,6 +45,8 @@ mod routing;
 mod sampling;
 #[path = "dataplane/secure.rs"]
 mod secure;
+#[path = "dataplane/strict.rs"]
+mod strict;
 #[path = "dataplane/telemetry.rs"]
 mod telemetry;
 #[path = "dataplane/tls.rs"]

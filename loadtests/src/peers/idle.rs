@@ -1,8 +1,12 @@
-//! Memory with idle connections: opens them, has one request answered on each, leaves them open.
+//! Memory with idle connections: opens them, has one request answered on each, leaves them open for a while.
 
 use crate::demo::error::Error;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+/// So long nothing happens on any connection before memory is looked at: for every proxy the same.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// So many connections that have had one small answer each.
 ///
@@ -27,5 +31,6 @@ pub async fn open(port: u16, count: usize) -> Result<Vec<TcpStream>, Error> {
         };
         held.push(one.await.map_err(|e| Error::failed("opening connections", e))?);
     }
+    tokio::time::sleep(IDLE).await;
     Ok(held)
 }

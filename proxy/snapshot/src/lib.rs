@@ -80,6 +80,8 @@ pub struct ClusterSnapshot {
     pub requests: u64,
     /// Requests whose answer arrived whole, by status class: index 0 is 1xx, index 4 is 5xx.
     pub responses: [u64; 5],
+    /// Answers that the proxy made itself because none came from the cluster, by status class; the requests are in `failures`.
+    pub own_responses: [u64; 5],
     /// Requests that ended without a whole answer, by reason: `connect`, `timeout`, `reset`, `overflow`, `no_healthy_upstream`, ...
     /// A client that went away (`client_cancelled`) is counted here too, but is nobody's failure.
     pub failures: BTreeMap<String, u64>,
@@ -128,6 +130,13 @@ pub struct RouteSnapshot {
     pub total_us: LatencyHistogram,
     /// The same, to the first byte of the answer.
     pub first_byte_us: LatencyHistogram,
+}
+
+impl ClusterSnapshot {
+    /// What clients were answered, by status class, as Envoy counts it: by the cluster or for want of its answer.
+    pub fn answered(&self) -> [u64; 5] {
+        std::array::from_fn(|class| self.responses[class] + self.own_responses[class])
+    }
 }
 
 impl Snapshot {
@@ -232,10 +241,14 @@ pub struct DownstreamSnapshot {
     pub requests: u64,
     /// Connections open now.
     pub connections: u64,
+    /// Of these, connections on which nothing happens, so that they hold no buffers.
+    pub connections_resting: u64,
     /// Connections accepted.
     pub connections_total: u64,
     /// Requests refused before routing, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// What happened besides, by Envoy's names of such counters: `downstream_cx_protocol_error`, `downstream_rq_header_timeout`, ...
+    pub events: BTreeMap<String, u64>,
     /// Answers by status class, those made by the proxy included: index 0 is 1xx, index 4 is 5xx.
     pub responses: [u64; 5],
     /// Lines of access logs written.

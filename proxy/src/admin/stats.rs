@@ -64,8 +64,8 @@ fn numbers(snapshot: &Snapshot) -> Vec<(String, u64)> {
     for c in &snapshot.clusters {
         line(format!("cluster.{}.upstream_rq_total", c.name), c.requests);
         line(format!("cluster.{}.upstream_rq_active", c.name), c.in_flight);
-        for (class, n) in c.responses.iter().enumerate() {
-            line(format!("cluster.{}.upstream_rq_{}xx", c.name, class + 1), *n);
+        for (class, n) in c.answered().into_iter().enumerate() {
+            line(format!("cluster.{}.upstream_rq_{}xx", c.name, class + 1), n);
         }
         c.failures.iter().for_each(|(reason, n)| line(format!("cluster.{}.failures.{reason}", c.name), *n));
         c.events.iter().for_each(|(event, n)| line(format!("cluster.{}.{event}", c.name), *n));
@@ -89,6 +89,7 @@ fn numbers(snapshot: &Snapshot) -> Vec<(String, u64)> {
     }
     line("http.downstream_cx_active".into(), down.connections);
     line("http.downstream_cx_total".into(), down.connections_total);
+    down.events.iter().for_each(|(event, n)| line(format!("http.{event}"), *n));
     down.refused.iter().for_each(|(reason, n)| line(format!("http.refused.{reason}"), *n));
     line("certificates.renewed".into(), snapshot.certificates_renewed);
     line("certificates.refused".into(), snapshot.certificates_refused);

@@ -80,9 +80,9 @@ pub struct MirrorPolicy {
 pub struct MirrorLimits {
     /// Which methods may be copied.
     pub methods: MirrorMethods,
-    /// Most copies waiting or under way per policy and worker (default 256).
+    /// Most copies waiting or under way per policy (default 256).
     pub max_in_flight: usize,
-    /// Most body bytes held for copies per policy and worker (default 8 MiB).
+    /// Most body bytes held for copies per policy (default 8 MiB).
     pub max_buffered_bytes: usize,
     /// Largest body of one copy (default 1 MiB); a larger one costs the copy, not production.
     pub max_body_bytes: usize,
@@ -94,7 +94,7 @@ pub struct MirrorLimits {
     pub key: Option<SampleKey>,
     /// Copy only what production accepted (answer below 500), after its answer.
     pub only_accepted: bool,
-    /// Most copies a second per policy and worker (default: no bound).
+    /// Most copies a second per policy (default: no bound).
     pub max_per_second: Option<f64>,
     /// Headers that copies go without.
     pub strip_headers: Vec<http::HeaderName>,

@@ -289,6 +289,7 @@ fn of<'a>(first: &'a Name, second: Option<&'a Name>, find: impl Fn(&'a Name) -> 
 
 fn request_header<'a>(record: &'a Record, name: &'a Name) -> Option<Cow<'a, str>> {
     match name {
+        Name::Method | Name::Path | Name::Scheme if !record.heard => None,
         Name::Method => Some(record.method.as_str().into()),
         Name::Path => Some(record.uri.path_and_query().map_or("/", |p| p.as_str()).into()),
         Name::Authority => record.authority.as_ref().map(shown),

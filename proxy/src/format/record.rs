@@ -32,6 +32,8 @@ pub struct Record {
     pub client: Rc<Client>,
     /// The client, as far as hops between are believed; None until that is known.
     pub address: Option<IpAddr>,
+    /// Whether the request's head was read. If not, nothing is known of it.
+    pub heard: bool,
     /// Method.
     pub method: Method,
     /// Path and query, as they go upstream.
@@ -77,17 +79,18 @@ pub struct Record {
 }
 
 impl Record {
-    /// Opens the record of a request.
-    pub fn open(arrived: Instant, client: Rc<Client>, head: &request::Parts) -> Self {
+    /// Opens the record of a request, or of what did not become one: then there is no head.
+    pub fn open(arrived: Instant, client: Rc<Client>, head: Option<&request::Parts>) -> Self {
         Self {
             started: SystemTime::now(),
             arrived,
             client,
             address: None,
-            method: head.method.clone(),
-            uri: head.uri.clone(),
+            heard: head.is_some(),
+            method: head.map(|h| h.method.clone()).unwrap_or_default(),
+            uri: head.map(|h| h.uri.clone()).unwrap_or_default(),
             authority: None,
-            protocol: head.version,
+            protocol: head.map_or(Version::HTTP_11, |h| h.version),
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             trailers: Vec::new(),

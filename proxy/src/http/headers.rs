@@ -2,7 +2,7 @@
 
 use crate::config::model::{HeaderOps, HeaderSetMode, HeaderText};
 use crate::format::record::Record;
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -44,6 +44,8 @@ pub struct Found {
     pub envoy: bool,
     /// A client certificate's description.
     pub client_cert: bool,
+    /// An expectation.
+    pub expect: bool,
 }
 
 /// Looks over the names.
@@ -55,6 +57,7 @@ pub fn look(headers: &HeaderMap) -> Found {
             found.envoy |= text.starts_with("x-envoy-");
             found.client_cert |= text == "x-forwarded-client-cert";
         } else {
+            found.expect |= *name == EXPECT;
             found.hop_by_hop |= HOP_BY_HOP.contains(name) || *name == TE || *name == CONNECTION;
         }
     }
@@ -75,6 +78,13 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Only "trailers" may pass (RFC 9113, section 8.2.2).
     if headers.get(TE).is_some_and(|te| te != "trailers") {
         headers.remove(TE);
+    }
+}
+
+/// Removes the expectation that is met here already (RFC 9110, section 10.1.1).
+pub fn strip_continue(headers: &mut HeaderMap) {
+    if headers.get(EXPECT).is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        headers.remove(EXPECT);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is at the other end of a client connection: addresses and what the handshake said. Made once a connection, shared by its requests.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 /// The client's end of a connection.
@@ -19,11 +20,13 @@ pub struct Client {
     pub tls_version: Option<&'static str>,
     /// The client's certificate in DER; verified, if the listener verifies.
     pub certificate: Option<Vec<u8>>,
+    /// Bodies of its requests that are on their way up.
+    pub uploads: Cell<u32>,
 }
 
 impl Client {
     /// A client of whom only addresses are known.
     pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
-        Self { remote, local, tls: false, server_name: None, alpn_http2: None, tls_version: None, certificate: None }
+        Self { remote, local, tls: false, server_name: None, alpn_http2: None, tls_version: None, certificate: None, uploads: Cell::new(0) }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Runs in a task of its own, which [`super::start`] starts.
 
+use super::caps::Caps;
 use super::pair::{Pair, Side, Which};
 use super::tee::Collected;
 use crate::error::ProxyError;
@@ -14,6 +15,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -101,13 +103,14 @@ impl Copy {
 #[derive(Debug)]
 pub struct Place {
     stats: Rc<MirrorStats>,
+    caps: Arc<Caps>,
     over: Cell<bool>,
 }
 
 impl Place {
     /// A place that was counted as taken already.
-    pub fn new(stats: &Rc<MirrorStats>) -> Self {
-        Self { stats: stats.clone(), over: Cell::new(false) }
+    pub fn new(stats: &Rc<MirrorStats>, caps: &Arc<Caps>) -> Self {
+        Self { stats: stats.clone(), caps: caps.clone(), over: Cell::new(false) }
     }
 
     fn completed(&self) {
@@ -123,6 +126,7 @@ impl Place {
     fn close(&self) {
         self.over.set(true);
         self.stats.in_flight.sub(1);
+        self.caps.leave();
     }
 }
 
@@ -141,9 +145,12 @@ mod tests {
     #[test]
     fn a_place_is_closed_exactly_once() {
         let stats = Rc::new(MirrorStats::default());
+        let caps = Arc::new(Caps::default());
         stats.in_flight.add(2);
-        Place::new(&stats).completed();
-        drop(Place::new(&stats));
+        assert!(caps.enter(2) && caps.enter(2) && !caps.enter(2));
+        Place::new(&stats, &caps).completed();
+        drop(Place::new(&stats, &caps));
+        assert!(caps.enter(2) && caps.enter(2));
         assert_eq!((stats.in_flight.get(), stats.completed.get()), (0, 1));
     }
 }

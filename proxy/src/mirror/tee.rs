@@ -3,10 +3,12 @@
 //! Frames are shared (`Bytes`), never copied. A copy whose body grows beyond its own or the policy's bound is refused at once, its bytes are let
 //! go, and production's body goes on as if nothing had been.
 
+use super::caps::Caps;
 use crate::config::model::MirrorLimits;
 use crate::stats::MirrorStats;
 use bytes::Bytes;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// A body collected for a copy, or why it was not.
@@ -24,12 +26,14 @@ pub struct Collected {
 #[derive(Debug)]
 struct Hold {
     stats: Rc<MirrorStats>,
+    caps: Arc<Caps>,
     bytes: usize,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         self.stats.buffered.sub(self.bytes as u64);
+        self.caps.give_bytes(self.bytes as u64);
     }
 }
 
@@ -48,9 +52,9 @@ pub struct Tee(Vec<Collector>);
 
 impl Tee {
     /// One more copy wants the body.
-    pub fn collect(&mut self, stats: &Rc<MirrorStats>, limits: &MirrorLimits) -> oneshot::Receiver<Collected> {
+    pub fn collect(&mut self, stats: &Rc<MirrorStats>, caps: &Arc<Caps>, limits: &MirrorLimits) -> oneshot::Receiver<Collected> {
         let (to, wait) = oneshot::channel();
-        let hold = Hold { stats: stats.clone(), bytes: 0 };
+        let hold = Hold { stats: stats.clone(), caps: caps.clone(), bytes: 0 };
         self.0.push(Collector { to, frames: Vec::new(), hold, max_body: limits.max_body_bytes, max_all: limits.max_buffered_bytes });
         wait
     }
@@ -81,11 +85,11 @@ impl Tee {
 ///
 /// # Errors
 /// The reason why not.
-pub fn fits(size: u64, stats: &MirrorStats, limits: &MirrorLimits) -> Result<(), &'static str> {
+pub fn fits(size: u64, caps: &Caps, limits: &MirrorLimits) -> Result<(), &'static str> {
     if size > limits.max_body_bytes as u64 {
         return Err("body_too_large");
     }
-    if stats.buffered.get() + size > limits.max_buffered_bytes as u64 {
+    if !caps.has_bytes(size, limits.max_buffered_bytes as u64) {
         return Err("overflow_bytes");
     }
     Ok(())
@@ -96,7 +100,7 @@ impl Collector {
         if self.hold.bytes + frame.len() > self.max_body {
             return Err("body_too_large");
         }
-        if self.hold.stats.buffered.get() as usize + frame.len() > self.max_all {
+        if !self.hold.caps.take_bytes(frame.len() as u64, self.max_all as u64) {
             return Err("overflow_bytes");
         }
         self.hold.bytes += frame.len();
@@ -113,9 +117,10 @@ mod tests {
     #[test]
     fn what_exceeds_a_bound_is_let_go_at_once() {
         let stats = Rc::new(MirrorStats::default());
+        let caps = Arc::default();
         let limits = MirrorLimits { max_body_bytes: 10, max_buffered_bytes: 12, ..MirrorLimits::default() };
         let mut tee = Tee::default();
-        let (mut first, mut second) = (tee.collect(&stats, &limits), tee.collect(&stats, &limits));
+        let (mut first, mut second) = (tee.collect(&stats, &caps, &limits), tee.collect(&stats, &caps, &limits));
         tee.offer(&Bytes::from_static(b"123456"));
         assert_eq!(stats.buffered.get(), 12);
         tee.offer(&Bytes::from_static(b"7"));
@@ -130,7 +135,7 @@ mod tests {
     fn a_complete_body_arrives_in_order() {
         let stats = Rc::new(MirrorStats::default());
         let mut tee = Tee::default();
-        let mut wait = tee.collect(&stats, &MirrorLimits::default());
+        let mut wait = tee.collect(&stats, &Arc::default(), &MirrorLimits::default());
         tee.offer(&Bytes::from_static(b"ab"));
         tee.offer(&Bytes::from_static(b"c"));
         tee.finish();

@@ -32,8 +32,8 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// A request has come.
-    pub fn open(&mut self, state: &State, manager: ManagerId, arrived: Instant, client: &Rc<Client>, head: &Parts) {
+    /// A request has come, or something that did not become one: then there is no head.
+    pub fn open(&mut self, state: &State, manager: ManagerId, arrived: Instant, client: &Rc<Client>, head: Option<&Parts>) {
         if let Some(wanted) = &state.config.managers[manager].wanted {
             let record = Record::open(arrived, client.clone(), head);
             self.log = Some(Box::new(Logged::new(record, wanted.clone(), state.loggers[manager].clone())));

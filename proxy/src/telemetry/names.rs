@@ -76,6 +76,8 @@ pub const MIRROR_FASTER: &str = "foreshadow_mirror_faster_time";
 pub const MIRROR_PROBABILITY: &str = "foreshadow_mirror_inclusion_probability";
 /// Eligible requests that the copies drawn so far stand for. Label `policy`.
 pub const MIRROR_REPRESENTED: &str = "foreshadow_mirror_represented_total";
+/// Client connections on which nothing happens, so that they hold no buffers.
+pub const DOWNSTREAM_CX_RESTING: &str = "foreshadow_downstream_cx_resting";
 /// Reloads. Label `outcome` (`applied`, `refused`).
 pub const RELOADS: &str = "foreshadow_config_reloads_total";
 /// 1 when the last reload was refused and the configuration before it serves.
@@ -224,4 +226,10 @@ pub const LISTENER_EVENTS: [(&str, &str, &str); 3] = [
     ("no_filter_chain_match", "envoy_listener_no_filter_chain_match", "Connections that no filter chain matched"),
     ("downstream_pre_cx_timeout", "envoy_listener_downstream_pre_cx_timeout", "Connections that said nothing in time"),
     ("downstream_cx_overflow", "envoy_listener_downstream_cx_overflow", "Connections refused: too many at once"),
+];
+
+/// Other counters of the downstream side: the event, the metric, its help.
+pub const DOWNSTREAM_EVENTS: [(&str, &str, &str); 2] = [
+    ("downstream_cx_protocol_error", "envoy_http_downstream_cx_protocol_error", "Connections that did not keep to the protocol"),
+    ("downstream_rq_header_timeout", "envoy_http_downstream_rq_header_timeout", "Requests whose head did not arrive in time"),
 ];

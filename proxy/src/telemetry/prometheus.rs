@@ -98,9 +98,13 @@ pub fn text(snapshot: &Snapshot, live: bool, reloads: (u64, u64)) -> String {
         all.counter(names::DOWNSTREAM_RQ_XX, "Answers by status class", vec![("envoy_response_code_class", class)], n);
     }
     all.gauge(names::DOWNSTREAM_CX_ACTIVE, "Client connections open", vec![], down.connections as f64);
+    all.gauge(names::DOWNSTREAM_CX_RESTING, "Client connections that hold no buffers", vec![], down.connections_resting as f64);
     all.counter(names::DOWNSTREAM_CX_TOTAL, "Client connections accepted", vec![], down.connections_total);
     for (reason, n) in &down.refused {
         all.counter(names::REFUSED, "Requests refused before routing", vec![("reason", reason)], *n);
+    }
+    for (event, name, help) in names::DOWNSTREAM_EVENTS {
+        all.counter(name, help, vec![], down.events.get(event).copied().unwrap_or_default());
     }
     for (outcome, n) in [("written", down.access_log_written), ("dropped", down.access_log_dropped)] {
         all.counter(names::ACCESS_LOG_LINES, "Lines of access logs", vec![("outcome", outcome)], n);
@@ -121,10 +125,10 @@ fn clusters(all: &mut Families, snapshot: &Snapshot) {
         let labels = || vec![("envoy_cluster_name", c.name.as_str())];
         all.counter(names::UPSTREAM_RQ_TOTAL, "Requests to the cluster", labels(), c.requests);
         all.gauge(names::UPSTREAM_RQ_ACTIVE, "Requests under way", labels(), c.in_flight as f64);
-        for (class, n) in CLASSES.iter().zip(c.responses) {
+        for (class, n) in CLASSES.iter().zip(c.answered()) {
             let mut labels = labels();
             labels.push(("envoy_response_code_class", class));
-            all.counter(names::UPSTREAM_RQ_XX, "Answers by status class", labels, n);
+            all.counter(names::UPSTREAM_RQ_XX, "Answers by status class, those made for want of one included", labels, n);
         }
         for (reason, n) in &c.failures {
             let mut labels = labels();

@@ -9,6 +9,7 @@ use crate::error::ProxyError;
 use crate::executor::LocalExecutor;
 use crate::listener::stream::Stream;
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
@@ -145,7 +146,17 @@ impl H1 {
         })
         .await
         .map_err(|error| put_back(error, parcel))
+        .and_then(framed_once)
     }
+}
+
+/// An answer that says its length in two ways may be read in two ways; such a one is nobody's (RFC 9112, section 6.3).
+fn framed_once(answer: Response<Incoming>) -> Result<Response<Incoming>, ProxyError> {
+    let headers = answer.headers();
+    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        return Err(ProxyError::Reset("protocol error"));
+    }
+    Ok(answer)
 }
 
 /// hyper's error; the request that it may carry goes back to where it came from.

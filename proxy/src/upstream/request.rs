@@ -5,6 +5,7 @@
 pub use super::upload::{BoxError, ClientBody, Upload};
 
 use super::replay::Replay;
+use crate::listener::client::Client;
 use crate::mirror::tee::Tee;
 use crate::stats::ClusterStats;
 use bytes::Bytes;
@@ -48,11 +49,11 @@ impl RequestBody {
     }
 
     /// A client's body; its bytes count for the cluster, its frames are offered to `tee`.
-    pub fn client(inner: Incoming, stats: &Rc<ClusterStats>, tee: Option<Tee>) -> Self {
+    pub fn client(inner: Incoming, client: &Rc<Client>, stats: &Rc<ClusterStats>, tee: Option<Tee>) -> Self {
         if inner.is_end_stream() {
             return Self::Empty;
         }
-        Self::Client(Box::new(ClientBody::new(inner, stats, tee)))
+        Self::Client(Box::new(ClientBody::new(inner, client, stats, tee)))
     }
 
     /// How far it is; None when there is nothing to wait for.

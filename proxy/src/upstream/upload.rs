@@ -2,6 +2,7 @@
 //! how far it is. Wrapped by [`super::request`] and [`super::replay`].
 
 use crate::format::record;
+use crate::listener::client::Client;
 use crate::mirror::tee::Tee;
 use crate::stats::ClusterStats;
 use bytes::Bytes;
@@ -23,6 +24,7 @@ pub struct ClientBody {
     stats: Rc<ClusterStats>,
     upload: Rc<Upload>,
     tee: Option<Tee>,
+    client: Rc<Client>,
 }
 
 /// How far a client's body is.
@@ -70,8 +72,9 @@ impl record::Upload for Upload {
 
 impl ClientBody {
     /// A body whose bytes count for the cluster, whose frames are offered to `tee`.
-    pub fn new(inner: Incoming, stats: &Rc<ClusterStats>, tee: Option<Tee>) -> Self {
-        Self { inner, stats: stats.clone(), upload: Rc::default(), tee }
+    pub fn new(inner: Incoming, client: &Rc<Client>, stats: &Rc<ClusterStats>, tee: Option<Tee>) -> Self {
+        client.uploads.set(client.uploads.get() + 1);
+        Self { inner, stats: stats.clone(), upload: Rc::default(), tee, client: client.clone() }
     }
 
     /// How far it is.
@@ -123,6 +126,7 @@ impl ClientBody {
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
+        self.client.uploads.set(self.client.uploads.get() - 1);
         self.upload.end();
     }
 }

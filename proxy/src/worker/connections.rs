@@ -5,6 +5,7 @@
 
 use super::place::Place;
 use crate::config::model::{FilterChain, HttpManager};
+use crate::memory;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How often connections are looked through.
 pub const SWEEP: Duration = Duration::from_millis(250);
+/// Connections on which nothing happened for so long rest: they let go of their buffers.
+const REST: Duration = Duration::from_secs(1);
 
 /// What a connection is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +42,11 @@ pub struct Connection {
     /// Bytes came that no request has accounted for yet: part of a head.
     heard: Cell<bool>,
     multiplexed: Cell<bool>,
+    /// Bytes wait to be sent.
+    unsent: Cell<bool>,
+    /// It is to rest as soon as it can.
+    tired: Cell<bool>,
+    resting: Cell<bool>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     quiet_since: Cell<Instant>,
@@ -50,12 +58,19 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Busy(Rc<Connection>);
 
+/// So many connections let go of their memory before it is given back to the system.
+const GIVE_BACK: u32 = 64;
+/// And not more often than at every so manyth sweep.
+const GIVE_BACK_EVERY: u32 = 8;
+
 /// All connections of a worker.
 #[derive(Debug, Default)]
 pub struct Connections {
     all: RefCell<HashMap<u64, Rc<Connection>>>,
     next: Cell<u64>,
     draining: Cell<bool>,
+    /// Connections that rested or ended since memory was given back, and sweeps since.
+    eased: Cell<(u32, u32)>,
 }
 
 /// A place in [`Connections`]; given up when dropped.
@@ -99,6 +114,26 @@ impl Connection {
         self.heard.set(true);
     }
 
+    /// Whether bytes wait to be sent.
+    pub fn unsent(&self, some: bool) {
+        self.unsent.set(some);
+    }
+
+    /// Whether it is to rest and can: no request is under way, none has begun to arrive, and everything was sent.
+    pub fn may_rest(&self) -> bool {
+        self.tired.replace(false) && self.active.get() == 0 && !self.heard.get() && !self.unsent.get()
+    }
+
+    /// Whether it rests now.
+    pub fn rests(&self, now: bool) {
+        self.resting.set(now);
+    }
+
+    /// Whether it is cut.
+    pub fn is_cut(&self) -> bool {
+        self.order.get() == Order::Cut
+    }
+
     /// What it is to do now; its task is woken when that changes.
     pub fn order(&self, waker: &Waker) -> Order {
         let mut mine = self.waker.borrow_mut();
@@ -111,9 +146,13 @@ impl Connection {
     fn tell(&self, order: Order) {
         if order > self.order.get() {
             self.order.set(order);
-            if let Some(waker) = self.waker.borrow().as_ref() {
-                waker.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
         }
     }
 
@@ -132,6 +171,10 @@ impl Connection {
         }
         if !self.heard.get() || self.multiplexed.get() {
             self.heard_since.set(None);
+            if !self.resting.get() && !self.multiplexed.get() && now - self.quiet_since.get() >= REST {
+                self.tired.set(true);
+                self.wake();
+            }
             return;
         }
         let since = self.heard_since.get().unwrap_or(now);
@@ -161,6 +204,9 @@ impl Connections {
             served: Cell::new(0),
             heard: Cell::new(false),
             multiplexed: Cell::new(false),
+            unsent: Cell::new(false),
+            tired: Cell::new(false),
+            resting: Cell::new(false),
             order: Cell::new(Order::Stay),
             waker: RefCell::default(),
             quiet_since: Cell::new(Instant::now()),
@@ -191,6 +237,18 @@ impl Connections {
     pub fn sweep(&self) {
         let now = Instant::now();
         self.all.borrow().values().for_each(|c| c.sweep(now));
+        let (eased, sweeps) = self.eased.get();
+        let due = eased >= GIVE_BACK && sweeps >= GIVE_BACK_EVERY;
+        if due {
+            memory::give_back();
+        }
+        self.eased.set(if due { (0, 0) } else { (eased, sweeps.saturating_add(1)) });
+    }
+
+    /// A connection has let go of its memory.
+    pub fn eased(&self) {
+        let (eased, sweeps) = self.eased.get();
+        self.eased.set((eased.saturating_add(1), sweeps));
     }
 
     /// HTTP/2 clients are told to go away at once. HTTP/1.1 has no such word: its clients are told with their next answer, since a connection
@@ -216,5 +274,6 @@ impl Connections {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.connections.all.borrow_mut().remove(&self.key);
+        self.connections.eased();
     }
 }

@@ -19,7 +19,7 @@ async fn say(proxy: &Proxy, bytes: &[u8]) -> String {
     let _ = stream.write_all(bytes).await;
     let mut said = Vec::new();
     let mut buffer = [0; 4096];
-    while let Ok(Ok(n @ 1..)) = tokio::time::timeout(std::time::Duration::from_millis(500), stream.read(&mut buffer)).await {
+    while let Ok(Ok(n @ 1..)) = tokio::time::timeout(std::time::Duration::from_secs(2), stream.read(&mut buffer)).await {
         said.extend_from_slice(&buffer[..n]);
     }
     String::from_utf8_lossy(&said).into_owned()

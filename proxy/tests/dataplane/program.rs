@@ -154,6 +154,10 @@ impl Proxy {
         (answer.status, answer.text().to_owned())
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub async fn telemetry(&self) -> Snapshot {
         let (status, text) = self.call("GET", "/telemetry").await;
         assert_eq!(status, 200, "{text}");

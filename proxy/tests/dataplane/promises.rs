@@ -12,7 +12,6 @@ async fn both(percent: u32, limits: &str) -> (Backend, Backend, Proxy) {
     (app, shadow, proxy)
 }
 
-/// Bounds hold for each worker: with one, they hold for all.
 async fn one_worker(routes: &str, app: &Backend, shadow: &Backend) -> Proxy {
     let clusters = cluster("app", &[app.address], "") + &cluster("shadow", &[shadow.address], "");
     Proxy::start_with(&config("", routes, &clusters), &["--concurrency", "1"]).await
@@ -89,6 +88,32 @@ async fn point_3_copies_are_bounded_by_rate_count_bytes_and_time() {
     let dropped = |reason: &str| copies.dropped.get(reason).copied().unwrap_or_default();
     assert_eq!((dropped("overflow_bytes"), dropped("timeout"), copies.buffered_bytes), (1, 3, 0), "{copies:?}");
     assert_eq!(dropped("overflow_count") + dropped("body_too_large"), 1, "{copies:?}");
+}
+
+/// Connections of a listener are spread over the workers; the bounds are everybody's.
+#[tokio::test]
+async fn point_3_bounds_hold_for_all_workers_together() {
+    let (app, stuck) = (Backend::start("app").await, Backend::stuck().await);
+    let clusters = cluster("app", &[app.address], "") + &cluster("shadow", &[stuck.address], "");
+    let limits = "max_in_flight: 3, max_buffered_bytes: 2500, max_body_bytes: 1000, timeout: 20s";
+    let proxy = Proxy::start_with(&config("", &mirrored(100, limits), &clusters), &["--concurrency", "4"]).await;
+    for size in [1000, 1000, 1000].into_iter().chain([0; 40]) {
+        assert_eq!(Client::h1(proxy.address).await.post("/", vec![b'x'; size]).await.status, 200);
+    }
+    let copies = proxy.copies().await;
+    assert_eq!((copies.in_flight, copies.buffered_bytes), (3, 2000), "{copies:?}");
+    let dropped = |reason: &str| copies.dropped.get(reason).copied().unwrap_or_default();
+    assert_eq!((dropped("overflow_bytes"), dropped("overflow_count")), (1, 39), "{copies:?}");
+
+    let (app, shadow) = (Backend::start("app").await, Backend::start("shadow").await);
+    let clusters = cluster("app", &[app.address], "") + &cluster("shadow", &[shadow.address], "");
+    let routes = mirrored(100, "max_per_second: 0.01");
+    let proxy = Proxy::start_with(&config("", &routes, &clusters), &["--concurrency", "4"]).await;
+    for _ in 0..40 {
+        Client::h1(proxy.address).await.get("/").await;
+    }
+    let copies = proxy.settled().await;
+    assert_eq!((copies.completed, copies.dropped.get("rate")), (1, Some(&39)), "{copies:?}");
 }
 
 #[tokio::test]

@@ -120,9 +120,9 @@ pub static ALL: &[Deviation] = &[
     },
     Deviation {
         scenes: &["two hosts"],
-        kind: Kind::NotYet,
-        shows: "+   host: b",
-        reason: "two host lines are sent on as two; Envoy joins them (RFC 9112, section 3.2 wants 400)",
+        kind: Kind::Meant,
+        shows: "+   HTTP/1.1 400 Bad Request",
+        reason: "two host lines are refused (RFC 9112, section 3.2); Envoy joins them with a comma and sends that on",
     },
     Deviation {
         scenes: &["HTTP/1.2", "HTTP/3.0 in plain text", "no version"],
@@ -212,12 +212,6 @@ pub static ALL: &[Deviation] = &[
         kind: Kind::Meant,
         shows: "+   HTTP/1.1 503 Service Unavailable",
         reason: "a connection that ends is a connection termination (503), not a protocol error (502)",
-    },
-    Deviation {
-        scenes: &["expect: 100-continue"],
-        kind: Kind::NotYet,
-        shows: "+   expect: 100-continue",
-        reason: "answered here on both sides, and sent on by ours, too",
     },
     Deviation {
         scenes: &["auto host rewrite of an address"],

@@ -16,6 +16,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// An IPv6 address takes IPv4 connections, too (`ipv4_compat`).
     pub ipv4_too: bool,
+    /// Each worker has a socket of its own (`enable_reuse_port`, default true).
+    pub reuse_port: bool,
     /// False for a listener that only takes connections that another one hands over (`bind_to_port`).
     pub bind: bool,
     /// Ask the kernel where a redirected connection wanted to go (listener filter `original_dst`, or `use_original_dst`).
