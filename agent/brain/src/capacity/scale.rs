@@ -2,7 +2,8 @@
 //!
 //! A grid over ln scale, prior around the price list's size. The evidence for a scale is how well the shadow's capacity, divided by it, explains
 //! production's counts of the interval; one-sided knowledge ("production takes 90 a second without failing") counts as far as it
-//! goes. Successive seconds repeat each other, so each counts little. Called by [`super::Capacity`].
+//! goes. Successive seconds repeat each other, so each counts little. Beside the grid stands the other possibility, that size changes nothing
+//! because something else is the limit (threads, connections, a lock): then the shadow's edge is a replica's. Called by [`super::Capacity`].
 
 use super::grid::{LogEstimate, moments};
 
@@ -15,6 +16,21 @@ const PRIOR_SD: f64 = 0.18;
 const PRIOR_EXPONENT: f64 = 1.1;
 /// Share of an interval's evidence that is new.
 const NEW: f64 = 0.06;
+/// Most that one interval says, in log-likelihood.
+const MOST: f64 = 6.0;
+/// Log-odds beforehand that size changes nothing, the most they grow to, below which it is ruled out, and below which for good: what an instance is
+/// limited by does not change while the shadow stays the same, and a pool in trouble would seem to say so.
+const INDIFFERENT: f64 = -0.5;
+const MOST_ODDS: f64 = 4.0;
+const RULED_OUT: f64 = -2.0;
+const FOR_GOOD: f64 = -5.0;
+/// Seconds of evidence after which what is not ruled out is believed: it is the careful side, and where it is wrong, production's ordinary load
+/// refutes it sooner (a replica takes more than the whole shadow).
+const HEARD_S: f64 = 30.0;
+/// The shadow's edge is known well enough for this question below this standard deviation of its logarithm; halves are 0.7 apart.
+const ROUGH_SD: f64 = 0.5;
+/// Doubt about a scale of one.
+const ONE_SD: f64 = 0.12;
 
 /// Learns ln(shadow capacity / replica capacity).
 #[derive(Debug, Clone)]
@@ -22,12 +38,16 @@ pub struct ScaleLearner {
     centre: f64,
     weights: Vec<f64>,
     evidence: f64,
+    /// Log-odds that size changes nothing, and the seconds that were heard about it.
+    indifferent: f64,
+    heard_s: f64,
 }
 
 impl ScaleLearner {
     /// Starts from the size on the price list, and what size usually does to capacity.
     pub fn new(size: f64) -> Self {
-        let mut learner = Self { centre: PRIOR_EXPONENT * size.ln(), weights: vec![0.0; POINTS], evidence: 0.0 };
+        let mut learner =
+            Self { centre: PRIOR_EXPONENT * size.ln(), weights: vec![0.0; POINTS], evidence: 0.0, indifferent: INDIFFERENT, heard_s: 0.0 };
         for (i, w) in learner.weights.iter_mut().enumerate() {
             *w = (-0.5 * (offset(i) / PRIOR_SD).powi(2)).exp();
         }
@@ -36,6 +56,7 @@ impl ScaleLearner {
 
     /// Asks what production's interval says of the shadow's capacity, for every scale. `production` is the log-likelihood of ln C.
     pub fn learn(&mut self, production: impl Fn(f64) -> f64, shadow: LogEstimate, seconds: f64) {
+        self.weigh_size(&production, shadow, seconds);
         if shadow.sd > 0.25 {
             return;
         }
@@ -50,15 +71,34 @@ impl ScaleLearner {
         let prior = 2e-4 * seconds;
         for (i, w) in self.weights.iter_mut().enumerate() {
             // The shadow's own doubt, and its correlation with itself a second ago, temper what is said.
-            *w *= (NEW * seconds * (said[i] - best).max(-6.0)).exp();
+            *w *= (NEW * seconds * (said[i] - best).max(-MOST)).exp();
             *w = *w * (1.0 - prior) + prior * (-0.5 * (offset(i) / PRIOR_SD).powi(2)).exp();
         }
         let top = self.weights.iter().copied().fold(0.0, f64::max);
         self.weights.iter_mut().for_each(|w| *w /= top.max(1e-300));
     }
 
+    /// Whether size matters: how well a replica that takes what the shadow takes explains production's interval, against one that takes as much more as
+    /// its size says. The shadow's doubt is given to the former.
+    fn weigh_size(&mut self, production: impl Fn(f64) -> f64, shadow: LogEstimate, seconds: f64) {
+        if shadow.sd > ROUGH_SD || self.centre > -2.0 * PRIOR_SD || self.indifferent < FOR_GOOD {
+            return;
+        }
+        let one = production(shadow.mean).max(production(shadow.mean + shadow.sd));
+        let sized = [-1.0, 0.0, 1.0].map(|k| production(shadow.mean - self.centre + k * PRIOR_SD)).into_iter().fold(f64::MIN, f64::max);
+        if !(one - sized).is_finite() {
+            return;
+        }
+        let seconds = seconds.min(5.0);
+        self.heard_s += seconds;
+        self.indifferent = (self.indifferent + NEW * seconds * (one - sized).clamp(-MOST, MOST)).min(MOST_ODDS);
+    }
+
     /// ln scale.
     pub fn estimate(&self) -> LogEstimate {
+        if self.heard_s > HEARD_S && self.indifferent > RULED_OUT {
+            return LogEstimate { mean: 0.0, sd: ONE_SD };
+        }
         moments(&self.weights, |i| self.centre + offset(i))
     }
 
@@ -99,9 +139,25 @@ mod tests {
     }
 
     #[test]
-    fn no_knowledge_changes_nothing() {
+    fn what_is_never_refuted_is_believed_in_the_end() {
         let mut scale = ScaleLearner::new(0.5);
-        (0..300).for_each(|_| scale.learn(|_| 0.0, LogEstimate { mean: 42f64.ln(), sd: 0.05 }, 1.0));
-        assert!((scale.estimate().mean.exp() - 0.5f64.powf(PRIOR_EXPONENT)).abs() < 0.03 && !scale.is_learned());
+        let mut hear = |n: usize| {
+            (0..n).for_each(|_| scale.learn(|_| 0.0, LogEstimate { mean: 42f64.ln(), sd: 0.05 }, 1.0));
+            (scale.estimate().mean.exp(), scale.is_learned())
+        };
+        let (first, _) = hear(20);
+        assert!((first - 0.5f64.powf(PRIOR_EXPONENT)).abs() < 0.03, "{first}");
+        assert_eq!(hear(300), (1.0, false));
+        let whole = ScaleLearner::new(1.0).estimate();
+        assert!((whole.mean.exp() - 1.0).abs() < 0.03);
+    }
+
+    #[test]
+    fn production_at_its_ordinary_load_says_that_size_matters() {
+        let mut scale = ScaleLearner::new(0.5);
+        let takes_60 = |x: f64| if x < 60f64.ln() { -5.0 } else { 0.0 };
+        (0..300).for_each(|_| scale.learn(takes_60, LogEstimate { mean: 42f64.ln(), sd: 0.05 }, 1.0));
+        let sized = scale.estimate().mean.exp();
+        assert!((sized - 0.5f64.powf(PRIOR_EXPONENT)).abs() < 0.04, "{sized}");
     }
 }

@@ -29,6 +29,17 @@ fn capacity_is_found_within_a_minute() {
 }
 
 #[test]
+fn a_shadow_whose_size_changes_nothing_is_not_taken_for_a_small_one() {
+    // Half the processor, but the same threads, which are the limit; production's own load is too low to tell.
+    let truth = truth();
+    for seed in 1..=3 {
+        let world = World { seed, load: |_| 180.0, shadow_workers: Some(WORKERS), told_size: Some(0.5), ..World::default() };
+        let error = bias(&world.run(150)[120..], truth);
+        assert!(error < 0.15, "{error:.2}: a replica is believed to take more than it does");
+    }
+}
+
+#[test]
 fn the_shadow_is_held_near_its_edge() {
     let edge = true_capacity(WORKERS / 2, 1.0, 1.0, 1);
     let run = World::default().run(150);

@@ -69,6 +69,8 @@ pub struct World {
     pub load: fn(f64) -> f64,
     pub replicas: usize,
     pub shadow_workers: Option<usize>,
+    /// Size that the shadow is said to have; what its workers say when None.
+    pub told_size: Option<f64>,
     /// Whether the floor is carried out.
     pub act: bool,
     pub seed: u64,
@@ -76,7 +78,7 @@ pub struct World {
 
 impl Default for World {
     fn default() -> Self {
-        Self { fault: Fault::None, load: |_| 460.0, replicas: 4, shadow_workers: Some(WORKERS / 2), act: true, seed: 1 }
+        Self { fault: Fault::None, load: |_| 460.0, replicas: 4, shadow_workers: Some(WORKERS / 2), told_size: None, act: true, seed: 1 }
     }
 }
 
@@ -146,7 +148,7 @@ impl World {
                 let mut path = PathSample::default();
                 pool.collect(end, &mut path);
                 path.cpu_cores = Some(path.requests as f64 * 0.003 * cost);
-                let size = self.shadow_workers.unwrap_or(WORKERS) as f64 / WORKERS as f64;
+                let size = self.told_size.unwrap_or(self.shadow_workers.unwrap_or(WORKERS) as f64 / WORKERS as f64);
                 sample.shadow = Some(ShadowSample { path, profile: "cpu".into(), size, fraction, synthetic: 0, ready: second > 3 });
             }
             sample.scale.desired = pools.len() as u32;
