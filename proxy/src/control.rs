@@ -18,12 +18,11 @@ use crate::state::{Endpoints, Shared};
 use crate::tls::client::Client;
 use crate::tls::contexts::Contexts;
 use crate::worker::{Order, Worker};
-use foreshadow_snapshot::Snapshot;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 /// What became of a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +82,7 @@ impl Control {
     pub fn start(source: Source, config: Config, workers: usize, proxy_id: String) -> Result<Self, String> {
         let logs = Sender::start().map_err(|e| format!("the writer of access logs cannot be started: {e}"))?;
         let health = Arc::<Registry>::default();
-        let shared = Shared { health: health.clone(), caps: Arc::<caps::Registry>::default() };
+        let shared = Shared { health: health.clone(), connections: Arc::default(), caps: Arc::<caps::Registry>::default() };
         let workers = (0..workers)
             .map(|nth| Worker::start(nth, logs.clone(), shared.clone()))
             .collect::<Result<Vec<_>, _>>()
@@ -279,29 +278,6 @@ impl Control {
     /// Whether all workers have ended.
     pub fn is_over(&self) -> bool {
         self.inner().workers.iter().all(Worker::is_over)
-    }
-
-    /// Numbers of all workers.
-    pub async fn snapshot(&self) -> Snapshot {
-        let (mut sum, asked) = {
-            let mut inner = self.inner();
-            inner.sequence += 1;
-            let empty = inner.empty_snapshot(&self.proxy_id, self.started_unix_ms);
-            let ask = |w: &Worker| {
-                let (back, wait) = oneshot::channel();
-                w.tell(Order::Snapshot(Box::new(inner.blank()), back));
-                wait
-            };
-            let asked: Vec<_> = inner.workers.iter().map(ask).collect();
-            (empty, asked)
-        };
-        for wait in asked {
-            // A worker that has ended has nothing to add.
-            if let Ok(part) = wait.await {
-                sum::add(&mut sum, &part);
-            }
-        }
-        sum
     }
 }
 

@@ -32,6 +32,9 @@ pub enum ProxyError {
     /// The time for one try passed.
     #[error("upstream request timeout")]
     PerTryTimeout,
+    /// Nothing of one try moved for its idle timeout.
+    #[error("upstream request timeout")]
+    PerTryIdle,
     /// The time for the whole stream passed.
     #[error("downstream duration timeout")]
     StreamDuration,
@@ -94,7 +97,7 @@ impl ProxyError {
             Self::NoHealthyUpstream | Self::Connect(_) | Self::ConnectAgain(_) | Self::Overflow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Reset("protocol error") | Self::ResetAgain("protocol error") => StatusCode::BAD_GATEWAY,
             Self::Reset(_) | Self::ResetAgain(_) | Self::RefusedStream => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Timeout | Self::PerTryTimeout | Self::StreamDuration | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout | Self::PerTryTimeout | Self::PerTryIdle | Self::StreamDuration | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestTimeout | Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Codec(status) => status,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
@@ -113,6 +116,7 @@ impl ProxyError {
             Self::RefusedStream => "refused_stream",
             Self::Timeout => "timeout",
             Self::PerTryTimeout => "per_try_timeout",
+            Self::PerTryIdle => "per_try_idle_timeout",
             Self::StreamDuration => "stream_duration",
             Self::StreamIdle => "idle",
             Self::RequestTimeout => "request_timeout",
@@ -145,7 +149,7 @@ impl ProxyError {
             Self::Reset("protocol error") | Self::ResetAgain("protocol error") => "UPE",
             Self::Reset(_) | Self::ResetAgain(_) => "UC",
             Self::RefusedStream => "UR",
-            Self::Timeout | Self::PerTryTimeout => "UT",
+            Self::Timeout | Self::PerTryTimeout | Self::PerTryIdle => "UT",
             Self::StreamDuration => "DT",
             Self::StreamIdle => "SI",
             Self::Overflow => "UO",
@@ -166,6 +170,7 @@ impl ProxyError {
             Self::RefusedStream => before_answer("remote refused stream reset"),
             Self::Timeout => "response_timeout".into(),
             Self::PerTryTimeout => "upstream_per_try_timeout".into(),
+            Self::PerTryIdle => "upstream_per_try_idle_timeout".into(),
             Self::StreamDuration => "max_duration_timeout".into(),
             Self::StreamIdle => "stream_idle_timeout".into(),
             Self::RequestTimeout => "request_overall_timeout".into(),

@@ -29,6 +29,8 @@ pub type Endpoints = BTreeMap<String, Vec<Endpoint>>;
 pub struct Shared {
     /// Health of endpoints.
     pub health: Arc<Registry>,
+    /// Client connections of all workers.
+    pub connections: Arc<AtomicU64>,
     /// What copies use.
     pub caps: Arc<caps::Registry>,
 }

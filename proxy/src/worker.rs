@@ -129,7 +129,7 @@ impl Shell {
             stats: Rc::default(),
             overrides: Arc::default(),
             listening: Vec::new(),
-            connections: Rc::default(),
+            connections: Rc::new(Connections::new(shared.connections.clone())),
             logs: Outs::new(writer),
             shared,
             drain: None,

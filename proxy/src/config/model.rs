@@ -36,6 +36,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Static runtime values (`layered_runtime`), later layers win.
     pub runtime: Vec<(String, f64)>,
+    /// Most client connections of the whole process (`overload_manager`); None = no bound but the workers' own.
+    pub max_connections: Option<u64>,
     /// Listeners, names unique.
     pub listeners: Vec<Arc<Listener>>,
     /// HTTP connection managers of all filter chains, which refer to them by index.

@@ -26,6 +26,7 @@ mod local_reply;
 mod matching;
 mod mirror;
 mod original;
+mod overload;
 mod protocol;
 mod redirect;
 mod retry;
@@ -46,9 +47,9 @@ use clusters::Names;
 
 const BOOTSTRAP: Schema = Schema {
     name: "envoy.config.bootstrap.v3.Bootstrap",
-    fields: "node static_resources layered_runtime admin",
+    fields: "node static_resources layered_runtime admin overload_manager",
     unsupported: "node_context_params dynamic_resources cluster_manager hds_config flags_path stats_sinks deferred_stat_options stats_config \
-        stats_flush_interval stats_flush_on_admin stats_eviction_interval watchdog watchdogs tracing overload_manager enable_dispatcher_stats \
+        stats_flush_interval stats_flush_on_admin stats_eviction_interval watchdog watchdogs tracing enable_dispatcher_stats \
         header_prefix stats_server_version_override use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config \
         bootstrap_extensions fatal_actions config_sources default_config_source default_socket_interface certificate_provider_instances \
         inline_headers perf_tracing_file_path default_regex_engine xds_delegate_extension xds_config_tracker_extension listener_manager \
@@ -85,6 +86,7 @@ pub fn config(root: &Value<'_>, service_cluster: Option<&str>) -> Option<Config>
     let service_cluster = service_cluster.map_or_else(|| node_cluster.unwrap_or_default(), str::to_owned);
     let admin = fields.get("admin").and_then(|v| admin(&v));
     let runtime = fields.get("layered_runtime").map(|v| runtime::layers(&v)).unwrap_or_default();
+    let max_connections = fields.get("overload_manager").and_then(|v| overload::max_connections(&v));
     let resources = fields.get("static_resources").and_then(|v| v.message(&STATIC_RESOURCES));
     let (listener_values, cluster_values) = match &resources {
         Some(resources) => (resources.list("listeners"), resources.list("clusters")),
@@ -102,7 +104,7 @@ pub fn config(root: &Value<'_>, service_cluster: Option<&str>) -> Option<Config>
         listener_values.iter().filter_map(|v| listener::listener(v, &scope, &mut parts)).map(Arc::new).collect();
     unique_listeners(&listener_values, &listeners);
     let clusters = mark_mirror_only(clusters, &parts.managers);
-    Some(Config { admin, runtime, listeners, managers: parts.managers, downstream_tls: parts.tls, clusters })
+    Some(Config { admin, runtime, max_connections, listeners, managers: parts.managers, downstream_tls: parts.tls, clusters })
 }
 
 fn admin(value: &Value<'_>) -> Option<SocketAddr> {

@@ -1,11 +1,38 @@
-//! What a snapshot says that workers do not know: names, places, health, run-time values.
+//! Snapshots: what workers say of themselves, and what they do not know: names, places, health, run-time values.
 
-use super::{Inner, unix_ms};
+use super::{Control, Inner, sum, unix_ms};
 use crate::config::model::{Cluster, Endpoint};
 use crate::state::policies;
 use crate::stats::role;
+use crate::worker::{Order, Worker};
 use foreshadow_snapshot::{ClusterSnapshot, ListenerSnapshot, MirrorSnapshot, Snapshot, VERSION};
 use std::sync::Arc;
+use tokio::sync::oneshot;
+
+impl Control {
+    /// Numbers of all workers.
+    pub async fn snapshot(&self) -> Snapshot {
+        let (mut all, asked) = {
+            let mut inner = self.inner();
+            inner.sequence += 1;
+            let empty = inner.empty_snapshot(&self.proxy_id, self.started_unix_ms);
+            let ask = |w: &Worker| {
+                let (back, wait) = oneshot::channel();
+                w.tell(Order::Snapshot(Box::new(inner.blank()), back));
+                wait
+            };
+            let asked: Vec<_> = inner.workers.iter().map(ask).collect();
+            (empty, asked)
+        };
+        for wait in asked {
+            // A worker that has ended has nothing to add.
+            if let Ok(part) = wait.await {
+                sum::add(&mut all, &part);
+            }
+        }
+        all
+    }
+}
 
 impl Inner {
     /// Names to be filled in by workers.

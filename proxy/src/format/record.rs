@@ -6,11 +6,14 @@
 use super::Wanted;
 use crate::listener::client::Client;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Uri, Version, request};
+use http::{Method, StatusCode, Uri, Version, request};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
+
+/// How gRPC ended.
+pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// A client's body on its way up, as far as a record looks at it.
 pub trait Upload: std::fmt::Debug {
@@ -145,6 +148,31 @@ impl Record {
     /// From arrival until now, or to the end when that has come.
     pub fn duration(&self) -> Duration {
         self.duration.unwrap_or_else(|| self.arrived.elapsed())
+    }
+
+    /// A header of the request, or what Envoy calls one; only if it was kept.
+    pub fn request_text(&self, name: &str) -> Option<Cow<'_, str>> {
+        if !self.heard {
+            return None;
+        }
+        Some(match name {
+            ":method" => self.method.as_str().into(),
+            ":path" => self.uri.path_and_query().map_or("/", |p| p.as_str()).into(),
+            ":authority" | "host" => String::from_utf8_lossy(self.authority.as_ref()?.as_bytes()),
+            ":scheme" => self.scheme().into(),
+            name => String::from_utf8_lossy(self.request_headers.iter().find(|h| h.0 == name)?.1.as_bytes()),
+        })
+    }
+
+    /// gRPC's status: of the trailers, of the headers, or what stands for the HTTP status.
+    pub fn grpc_status(&self) -> u32 {
+        let told = kept(&self.trailers, &GRPC_STATUS).or_else(|| kept(&self.response_headers, &GRPC_STATUS));
+        let told = told.and_then(|v| v.to_str().ok()?.parse().ok());
+        told.unwrap_or(if self.status == 200 {
+            2
+        } else {
+            crate::error::grpc_status(StatusCode::from_u16(self.status).unwrap_or_default())
+        })
     }
 
     /// The scheme that the client used.

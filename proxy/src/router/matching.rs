@@ -44,7 +44,7 @@ pub fn header_matches(matcher: &HeaderMatch, head: &Parts, host: &str) -> bool {
         _ => None,
     };
     if let Some(value) = pseudo {
-        return value_matches(&matcher.value, Some(value)) != matcher.invert;
+        return matcher.value.is_met(Some(value)) != matcher.invert;
     }
     holds(matcher, &head.headers)
 }
@@ -55,18 +55,9 @@ pub fn holds(matcher: &HeaderMatch, headers: &HeaderMap) -> bool {
     if values.peek().is_none() {
         let known = matcher.missing_is_empty || matches!(matcher.value, HeaderValueMatch::Present(_));
         let missing = matcher.missing_is_empty.then_some("");
-        return known && value_matches(&matcher.value, missing) != matcher.invert;
+        return known && matcher.value.is_met(missing) != matcher.invert;
     }
-    values.any(|v| value_matches(&matcher.value, Some(&v))) != matcher.invert
-}
-
-fn value_matches(matcher: &HeaderValueMatch, value: Option<&str>) -> bool {
-    match (matcher, value) {
-        (HeaderValueMatch::Present(wanted), value) => value.is_some() == *wanted,
-        (HeaderValueMatch::Range(start, end), Some(v)) => v.trim().parse().is_ok_and(|n: i64| *start <= n && n < *end),
-        (HeaderValueMatch::Text(text), Some(v)) => text.is_match(v),
-        (_, None) => false,
-    }
+    values.any(|v| matcher.value.is_met(Some(&v))) != matcher.invert
 }
 
 fn text(value: &HeaderValue) -> Cow<'_, str> {

@@ -27,6 +27,8 @@ pub struct Terms {
     pub timeout: Option<Duration>,
     /// Of one try.
     pub per_try: Option<Duration>,
+    /// Of one try, in which nothing moves.
+    pub per_try_idle: Option<Duration>,
     /// Of the stream, from its arrival.
     pub longest: Option<Duration>,
     /// Retries, when there may be any.
@@ -53,7 +55,7 @@ pub struct Retry {
 impl Terms {
     /// None at all, for what has no end: a connection that changes its protocol.
     pub const fn without_end() -> Self {
-        Self { timeout: None, per_try: None, longest: None, retry: None }
+        Self { timeout: None, per_try: None, per_try_idle: None, longest: None, retry: None }
     }
 
     /// Reads and removes the headers by which a request from inside (`internal`) changes the route's terms.
@@ -62,6 +64,7 @@ impl Terms {
         let mut it = Self {
             timeout: if to.max_duration.is_some() { None } else { to.timeout },
             per_try: policy.and_then(|p| p.per_try_timeout),
+            per_try_idle: policy.and_then(|p| p.per_try_idle_timeout),
             longest: to.max_duration.and_then(|m| m.duration),
             retry: None,
         };

@@ -176,9 +176,10 @@ pub const CLUSTER_EVENTS: [(&str, &str, &str); 26] = [
 ];
 
 /// Counters of a cluster that are failures by reason: the reason, the metric, its help. Label `envoy_cluster_name`.
-pub const CLUSTER_FAILURES: [(&str, &str, &str); 5] = [
+pub const CLUSTER_FAILURES: [(&str, &str, &str); 6] = [
     ("timeout", "envoy_cluster_upstream_rq_timeout", "Requests that took longer than their route allows"),
     ("per_try_timeout", "envoy_cluster_upstream_rq_per_try_timeout", "Tries that took longer than their route allows"),
+    ("per_try_idle_timeout", "envoy_cluster_upstream_rq_per_try_idle_timeout", "Tries that stood still for longer than their route allows"),
     ("overflow", "envoy_cluster_upstream_rq_pending_overflow", "Requests refused by a circuit breaker"),
     ("no_healthy_upstream", "envoy_cluster_upstream_cx_none_healthy", "Requests that found no endpoint"),
     ("connect", "envoy_cluster_upstream_cx_connect_fail", "Requests for which no connection could be made"),
@@ -222,7 +223,12 @@ pub const TLS_KINDS: [(&str, &str, &str, &str, &str); 3] = [
 ];
 
 /// Other counters of a listener: the event, the metric, its help. Label `envoy_listener_address`.
-pub const LISTENER_EVENTS: [(&str, &str, &str); 3] = [
+pub const LISTENER_EVENTS: [(&str, &str, &str); 4] = [
+    (
+        "downstream_global_cx_overflow",
+        "envoy_listener_downstream_global_cx_overflow",
+        "Connections closed at once: too many in the whole process",
+    ),
     ("no_filter_chain_match", "envoy_listener_no_filter_chain_match", "Connections that no filter chain matched"),
     ("downstream_pre_cx_timeout", "envoy_listener_downstream_pre_cx_timeout", "Connections that said nothing in time"),
     ("downstream_cx_overflow", "envoy_listener_downstream_cx_overflow", "Connections refused: too many at once"),

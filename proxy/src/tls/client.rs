@@ -34,7 +34,7 @@ impl Client {
         let whole = |why: rustls::Error| TlsError::new("", why);
         let builder = ClientConfig::builder_with_provider(provider(&common.parameters));
         let builder = builder.with_protocol_versions(&versions(&common.parameters)).map_err(whole)?;
-        let verifier = EndpointVerifier::new(&common.validation, material.roots, settings.names_must_fit);
+        let verifier = EndpointVerifier::new(&common.validation, &material, settings.names_must_fit)?;
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match material.identities.first() {
             Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone()))),

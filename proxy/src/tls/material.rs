@@ -5,7 +5,7 @@ use crate::config::model::tls::{Common, Identity, Parameters, Source, Version};
 use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use std::hash::{Hash as _, Hasher as _};
@@ -32,6 +32,8 @@ pub struct Material {
     pub identities: Vec<Arc<CertifiedKey>>,
     /// Trusted authorities, when there are any.
     pub roots: Option<Arc<RootCertStore>>,
+    /// What they have revoked.
+    pub crls: Vec<CertificateRevocationListDer<'static>>,
     /// Of all the texts: the same texts give the same.
     pub fingerprint: u64,
 }
@@ -51,7 +53,11 @@ impl Material {
             Some(source) => Some(roots(source, &mut hasher)?),
             None => None,
         };
-        Ok(Self { identities, roots, fingerprint: hasher.finish() })
+        let crls = match &common.validation.crl {
+            Some(source) => crls(source, &mut hasher)?,
+            None => Vec::new(),
+        };
+        Ok(Self { identities, roots, crls, fingerprint: hasher.finish() })
     }
 }
 
@@ -87,6 +93,17 @@ fn roots(source: &Source, hasher: &mut impl std::hash::Hasher) -> Result<Arc<Roo
         store.add(certificate).map_err(|why| wrong(format!("a certificate in it cannot be used: {why}")))?;
     }
     Ok(Arc::new(store))
+}
+
+fn crls(source: &Source, hasher: &mut impl std::hash::Hasher) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let wrong = |why: String| TlsError::new("validation_context.crl", why);
+    let pem = text(source, hasher).map_err(wrong)?;
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|why| wrong(format!("it is not PEM: {why}")))?;
+    if found.is_empty() {
+        return Err(wrong("there is no certificate revocation list in PEM in it".into()));
+    }
+    Ok(found)
 }
 
 /// What a source says, which also goes into the fingerprint.

@@ -34,8 +34,7 @@ impl Server {
         let whole = |why: rustls::Error| TlsError::new("", why);
         let builder = ServerConfig::builder_with_provider(provider(&common.parameters));
         let builder = builder.with_protocol_versions(&versions(&common.parameters)).map_err(whole)?;
-        let verifier = ClientVerifier::new(&common.validation, material.roots, settings.require_client_certificate);
-        let verifier = verifier.map_err(|why| TlsError::new("validation_context.trusted_ca", why))?;
+        let verifier = ClientVerifier::new(&common.validation, &material, settings.require_client_certificate)?;
         let builder = match verifier {
             Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
             None => builder.with_no_client_auth(),

@@ -2,15 +2,17 @@
 //! names are configured, pinned hashes when there are any. Without any of these every certificate is taken (the handshake's signature is always
 //! checked). A host name is looked for only when asked (`auto_sni_san_validation`): Envoy does not compare it with `sni` either.
 
+use super::TlsError;
+use super::material::Material;
 use crate::config::model::StringMatch;
 use crate::config::model::tls::{NameKind, NameMatch, Validation};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use std::net::IpAddr;
 use std::sync::Arc;
 use x509_parser::extensions::GeneralName;
@@ -93,16 +95,43 @@ pub fn is_host(pattern: &str, host: &str) -> bool {
 /// Judges an endpoint's certificate.
 #[derive(Debug)]
 pub struct EndpointVerifier {
-    roots: Option<Arc<RootCertStore>>,
+    /// None takes every certificate.
+    chain: Option<Arc<WebPkiServerVerifier>>,
     rules: Rules,
     host: bool,
 }
 
 impl EndpointVerifier {
     /// With these rules; `host` asks that the certificate be for the name that is asked for.
-    pub fn new(validation: &Validation, roots: Option<Arc<RootCertStore>>, host: bool) -> Self {
-        Self { roots, rules: Rules::new(validation), host }
+    ///
+    /// # Errors
+    /// When the authorities or what they have revoked cannot be used.
+    pub fn new(validation: &Validation, material: &Material, host: bool) -> Result<Self, TlsError> {
+        let chain = match &material.roots {
+            Some(roots) => {
+                let provider = Arc::new(ring::default_provider());
+                let mut builder = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider).with_crls(material.crls.clone());
+                // As OpenSSL does: a list that is out of date says nothing.
+                builder = builder.enforce_revocation_expiration();
+                if validation.crl_leaf_only {
+                    builder = builder.only_check_end_entity_revocation();
+                }
+                Some(builder.build().map_err(|why| unusable(material, &why))?)
+            }
+            None => None,
+        };
+        Ok(Self { chain, rules: Rules::new(validation), host })
     }
+}
+
+fn unusable(material: &Material, why: &impl ToString) -> TlsError {
+    let field = if material.crls.is_empty() { "validation_context.trusted_ca" } else { "validation_context.crl" };
+    TlsError::new(field, why.to_string())
+}
+
+/// Whether only the name was wrong: rustls looks at it last, when the chain has been found good.
+fn only_name(error: &Error) -> bool {
+    matches!(error, Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }))
 }
 
 impl ServerCertVerifier for EndpointVerifier {
@@ -111,15 +140,14 @@ impl ServerCertVerifier for EndpointVerifier {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        _ocsp: &[u8],
+        ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if let Some(roots) = &self.roots {
-            let parsed = ParsedCertificate::try_from(leaf)?;
-            verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, algorithms().all)?;
-            if self.host {
-                verify_server_name(&parsed, name)?;
-            }
+        if let Some(chain) = &self.chain
+            && let Err(error) = chain.verify_server_cert(leaf, intermediates, name, ocsp, now)
+            && (self.host || !only_name(&error))
+        {
+            return Err(error);
         }
         self.rules.check(leaf)?;
         Ok(ServerCertVerified::assertion())
@@ -161,13 +189,20 @@ impl ClientVerifier {
     /// With these rules; a client without a certificate is refused if it is `required`. None when clients are not to be asked at all.
     ///
     /// # Errors
-    /// When the authorities cannot be used.
-    pub fn new(validation: &Validation, roots: Option<Arc<RootCertStore>>, required: bool) -> Result<Option<Self>, String> {
+    /// When the authorities or what they have revoked cannot be used.
+    pub fn new(validation: &Validation, material: &Material, required: bool) -> Result<Option<Self>, TlsError> {
         let rules = Rules::new(validation);
-        let asked = required || roots.is_some() || !rules.certificate_hashes.is_empty() || !rules.key_hashes.is_empty();
+        let asked = required || material.roots.is_some() || !rules.certificate_hashes.is_empty() || !rules.key_hashes.is_empty();
         let provider = Arc::new(ring::default_provider());
-        let build = |roots| WebPkiClientVerifier::builder_with_provider(roots, provider).allow_unauthenticated().build();
-        let chain = roots.map(build).transpose().map_err(|why| why.to_string())?;
+        let build = |roots| {
+            let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider).allow_unauthenticated();
+            builder = builder.with_crls(material.crls.clone()).enforce_revocation_expiration();
+            if validation.crl_leaf_only {
+                builder = builder.only_check_end_entity_revocation();
+            }
+            builder.build()
+        };
+        let chain = material.roots.clone().map(build).transpose().map_err(|why| unusable(material, &why))?;
         Ok(asked.then_some(Self { chain, rules, required }))
     }
 }

@@ -89,7 +89,7 @@ impl Flight {
     /// Closes it as failed; hands the error through.
     pub fn fail(mut self, why: ProxyError) -> ProxyError {
         // What else fails is told where it fails, with the endpoint it fails at.
-        if let (ProxyError::Timeout | ProxyError::PerTryTimeout, Some(endpoint)) = (why, &self.endpoint) {
+        if let (ProxyError::Timeout | ProxyError::PerTryTimeout | ProxyError::PerTryIdle, Some(endpoint)) = (why, &self.endpoint) {
             endpoint.ended(why);
         }
         self.close(|stats| stats.failures.add(why.reason()));

@@ -93,7 +93,7 @@ impl EndpointState {
         let Some(health) = &self.health else { return };
         match why {
             ProxyError::Connect(_) => health.ended(Outcome::Connect),
-            ProxyError::Timeout | ProxyError::PerTryTimeout => health.ended(Outcome::Timeout),
+            ProxyError::Timeout | ProxyError::PerTryTimeout | ProxyError::PerTryIdle => health.ended(Outcome::Timeout),
             ProxyError::Reset(_) | ProxyError::RefusedStream => health.ended(Outcome::Reset),
             _ => {}
         }

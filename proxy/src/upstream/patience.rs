@@ -21,6 +21,8 @@ pub struct Limits {
     pub upload: Option<Duration>,
     /// Of one try: from the end of the request, or from the try's beginning, to the head of the answer.
     pub per_try: Option<Duration>,
+    /// Of one try, without any progress once the request is complete; noticed after once to twice this time.
+    pub per_try_idle: Option<Duration>,
     /// From arrival to the end of the answer, come what may.
     pub longest: Option<Duration>,
 }
@@ -28,7 +30,7 @@ pub struct Limits {
 impl Limits {
     /// No bounds.
     pub const fn none(arrived: Instant) -> Self {
-        Self { arrived, timeout: None, idle: None, upload: None, per_try: None, longest: None }
+        Self { arrived, timeout: None, idle: None, upload: None, per_try: None, per_try_idle: None, longest: None }
     }
 
     /// When everything has to be over, given when the request was complete.
@@ -126,7 +128,8 @@ impl Patience {
             (Some(idle), Some(timeout)) if self.upload.is_none() && timeout <= idle => None,
             (idle, _) => idle.map(|t| Instant::now() + t),
         };
-        [self.fixed().map(|f| f.0), idle].into_iter().flatten().min()
+        let try_idle = self.try_idle().map(|t| Instant::now() + t);
+        [self.fixed().map(|f| f.0), idle, try_idle].into_iter().flatten().min()
     }
 
     fn passed(&mut self) -> Option<ProxyError> {
@@ -139,7 +142,14 @@ impl Patience {
         match (moved, self.upload.is_some()) {
             (true, _) => None,
             (false, true) => Some(ProxyError::RequestTimeout),
+            (false, false) if self.try_idle().is_some() => Some(ProxyError::PerTryIdle),
             (false, false) => Some(ProxyError::StreamIdle),
         }
+    }
+
+    /// The time in which a try may stand still, when it is the shorter one and the request is complete.
+    fn try_idle(&self) -> Option<Duration> {
+        let time = self.limits.per_try_idle.filter(|_| self.upload.is_none());
+        time.filter(|t| self.limits.idle.is_none_or(|idle| *t < idle))
     }
 }

@@ -65,6 +65,10 @@ impl Accepting {
             self.stats.downstream.refused.add("connections");
             return;
         }
+        if state.config.max_connections.is_some_and(|most| self.connections.everywhere() >= most) {
+            self.stats.listener(&self.name).add("downstream_global_cx_overflow");
+            return;
+        }
         // Gone already.
         let Ok(local) = stream.local_addr() else { return };
         // Small answers are not to wait for an acknowledgement.

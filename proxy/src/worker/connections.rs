@@ -9,6 +9,8 @@ use crate::memory;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -69,6 +71,8 @@ pub struct Connections {
     all: RefCell<HashMap<u64, Rc<Connection>>>,
     next: Cell<u64>,
     draining: Cell<bool>,
+    /// Those of all workers.
+    everywhere: Arc<AtomicU64>,
     /// Connections that rested or ended since memory was given back, and sweeps since.
     eased: Cell<(u32, u32)>,
 }
@@ -193,6 +197,16 @@ impl Drop for Busy {
 }
 
 impl Connections {
+    /// None yet; `everywhere` counts those of all workers.
+    pub fn new(everywhere: Arc<AtomicU64>) -> Self {
+        Self { everywhere, ..Self::default() }
+    }
+
+    /// How many there are in all workers.
+    pub fn everywhere(&self) -> u64 {
+        self.everywhere.load(Ordering::Relaxed)
+    }
+
     /// A new connection.
     pub fn register(self: &Rc<Self>, listener: Rc<str>) -> (Rc<Connection>, Registered) {
         let connection = Rc::new(Connection {
@@ -215,6 +229,7 @@ impl Connections {
         });
         let key = self.next.replace(self.next.get() + 1);
         self.all.borrow_mut().insert(key, connection.clone());
+        self.everywhere.fetch_add(1, Ordering::Relaxed);
         (connection, Registered { connections: self.clone(), key })
     }
 
@@ -274,6 +289,7 @@ impl Connections {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.connections.all.borrow_mut().remove(&self.key);
+        self.connections.everywhere.fetch_sub(1, Ordering::Relaxed);
         self.connections.eased();
     }
 }

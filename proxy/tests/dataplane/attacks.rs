@@ -73,6 +73,55 @@ async fn floods_of_headers_are_refused() {
     assert_eq!(Client::h1(proxy.address).await.get("/").await.status, 200);
 }
 
+/// The bound on connections is the process's, whichever worker has them; who goes makes room.
+#[tokio::test]
+async fn connections_are_bounded_for_the_whole_process() {
+    const MONITOR: &str = "overload_manager:
+  resource_monitors:
+  - name: envoy.resource_monitors.global_downstream_max_connections
+    typed_config:
+      \"@type\": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
+      max_active_downstream_connections: 3
+";
+    let app = Backend::start("app").await;
+    let file = format!("{MONITOR}{}", config("", ALL, &cluster("app", &[app.address], "")));
+    let proxy = Proxy::start_with(&file, &["--concurrency", "4"]).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::h1(proxy.address).await;
+        assert_eq!(client.get("/").await.status, 200);
+        held.push(client);
+    }
+    for _ in 0..8 {
+        assert_eq!(say(&proxy, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await, "");
+    }
+    let telemetry = proxy.telemetry().await;
+    assert_eq!((telemetry.listeners[0].events["downstream_global_cx_overflow"], telemetry.downstream.connections), (8, 3));
+    drop(held.pop());
+    eventually("there is room", || async {
+        say(&proxy, b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.contains(" 200 ")
+    })
+    .await;
+}
+
+/// Without SO_REUSEPORT the workers share one socket, and nobody else can listen beside them.
+#[tokio::test]
+async fn one_socket_for_all_workers() {
+    let app = Backend::start("app").await;
+    let file = config("", ALL, &cluster("app", &[app.address], "")).replacen(
+        "  - name: inbound\n",
+        "  - name: inbound\n    enable_reuse_port: false\n",
+        1,
+    );
+    let proxy = Proxy::start_with(&file, &["--concurrency", "4"]).await;
+    for _ in 0..20 {
+        assert_eq!(Client::h1(proxy.address).await.get("/").await.status, 200);
+    }
+    let beside = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    beside.set_reuse_port(true).unwrap();
+    assert!(beside.bind(&proxy.address.into()).is_err());
+}
+
 /// A frame of HTTP/2 (RFC 9113, section 4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();

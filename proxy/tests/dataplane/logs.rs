@@ -110,6 +110,30 @@ async fn filters_choose_lines() {
     assert_eq!(lines(&dir.path().join("log"), 4).await, ["503 /none", "404 /nowhere", "500 /status/500", "503 /none/last"]);
 }
 
+/// By a header of the request, and by how gRPC ended: as its answer says, or as its HTTP status means.
+#[tokio::test]
+async fn filters_look_at_headers_and_grpc() {
+    for (filter, written) in [
+        ("header_filter: { header: { name: x-a, string_match: { exact: yes } } }", vec!["/direct 1", "/none 3"]),
+        ("header_filter: { header: { name: x-a, present_match: true, invert_match: true } }", vec!["/direct 2"]),
+        ("header_filter: { header: { name: ':path', string_match: { prefix: /no } } }", vec!["/none 3", "/nowhere 4"]),
+        ("grpc_status_filter: { statuses: [UNAVAILABLE] }", vec!["/none 3"]),
+        ("grpc_status_filter: { statuses: [UNAVAILABLE, 2], exclude: true }", vec!["/nowhere 4"]),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let text =
+            log(&dir.path().join("log"), ", log_format: { text_format_source: { inline_string: \"%REQ(:PATH)% %REQ(X-NTH)%\\n\" } }");
+        let (_app, proxy) =
+            start(&text.replace("name: log,", &format!("name: log, filter: {{ {} }},", filter.replace("exact: yes", "exact: 'yes'"))))
+                .await;
+        for (path, value, nth) in [("/direct", "yes", "1"), ("/direct", "", "2"), ("/none", "yes", "3"), ("/nowhere", "no", "4")] {
+            let headers = [("x-nth", nth), ("x-a", value)];
+            get(&proxy, path, if value.is_empty() { &headers[..1] } else { &headers }).await;
+        }
+        assert_eq!(lines(&dir.path().join("log"), written.len()).await, written, "{filter}");
+    }
+}
+
 #[tokio::test]
 async fn a_signal_opens_files_anew() {
     let dir = TempDir::new().unwrap();

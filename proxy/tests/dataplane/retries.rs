@@ -88,6 +88,12 @@ async fn a_try_that_takes_too_long_is_given_up() {
     assert_eq!(get(&proxy, "/stall/1").await.status, 200);
     assert_eq!(proxy.cluster("app").await.failures.get("per_try_timeout"), Some(&1));
     assert_eq!(get(&proxy, "/stall/9").await.status, 504);
+    // The same for a try in which nothing moves.
+    let app = Backend::start("app").await;
+    let proxy = before(&app, &format!("retry_policy: {{ retry_on: 5xx, per_try_idle_timeout: 0.2s, {FAST} }}")).await;
+    assert_eq!(get(&proxy, "/stall/1").await.status, 200);
+    assert_eq!(proxy.cluster("app").await.failures.get("per_try_idle_timeout"), Some(&1));
+    assert_eq!(get(&proxy, "/stall/99").await.status, 504);
     // Once the answer has begun, only the whole has a bound.
     let app = Backend::start("app").await;
     let proxy =

@@ -2,7 +2,8 @@
 
 use super::backend::Backend;
 use super::client::{Client, PATIENCE};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod};
+use rcgen::{KeyPair, KeyUsagePurpose, RevokedCertParams, SanType};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
@@ -31,6 +32,7 @@ impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Self { pem, issuer: Issuer::new(params, key) }
@@ -38,6 +40,11 @@ impl Authority {
 
     /// For these host names and URIs.
     pub fn issue(&self, names: &[&str]) -> Identity {
+        self.issue_as(None, names)
+    }
+
+    /// The same with a serial number.
+    pub fn issue_as(&self, serial: Option<u64>, names: &[&str]) -> Identity {
         let mut params = CertificateParams::default();
         let name = |n: &&str| match n.contains("://") {
             true => SanType::URI((*n).try_into().unwrap()),
@@ -45,9 +52,28 @@ impl Authority {
         };
         params.subject_alt_names = names.iter().map(name).collect();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.serial_number = serial.map(Into::into);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { chain: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// A list of revoked certificates, of this serial number, that holds until this year.
+    pub fn revoke(&self, serial: u64, until: i32) -> String {
+        let params = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(until, 1, 1),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: serial.into(),
+                revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     fn roots(&self) -> Arc<RootCertStore> {

@@ -106,6 +106,46 @@ async fn clients_show_certificates_of_the_right_authority_and_name() {
     assert_eq!(app.count(), 1);
 }
 
+/// What an authority has revoked is refused on both sides; a list that is out of date says nothing, so that nobody is believed.
+#[tokio::test]
+async fn revoked_certificates_are_refused() {
+    let (dir, ca) = (TempDir::new().unwrap(), Authority::new());
+    ca.issue(&["app.test"]).write(dir.path(), "s");
+    std::fs::write(dir.path().join("ca.pem"), &ca.pem).unwrap();
+    std::fs::write(dir.path().join("crl.pem"), ca.revoke(7, 2100)).unwrap();
+    std::fs::write(dir.path().join("old.pem"), ca.revoke(7, 2021)).unwrap();
+    let validation = |list: &str| {
+        let dir = dir.path().display();
+        format!(
+            "validation_context: {{ trusted_ca: {{ filename: {dir}/ca.pem }}, crl: {{ filename: {dir}/{list}.pem }}, only_verify_leaf_cert_crl: true }}"
+        )
+    };
+    let (good, revoked) = (ca.issue_as(Some(6), &["a.test"]), ca.issue_as(Some(7), &["a.test"]));
+    let (sound, bad) =
+        (secure::backend("app", ca.server(&good, false, &[])).await, secure::backend("app", ca.server(&revoked, false, &[])).await);
+    for (list, identity, app, status) in
+        [("crl", &good, &sound, Some(200)), ("crl", &revoked, &sound, None), ("old", &good, &sound, None), ("crl", &good, &bad, Some(503))]
+    {
+        let tls = downstream(dir.path(), "s", &validation(list), "require_client_certificate: true");
+        let upstream = secure::upstream(&validation("crl"), "sni: a.test");
+        let proxy = Proxy::start(&secured(&tls, &cluster("app", &[app.address], &upstream))).await;
+        let meet = ca.client(Some(identity), &[]);
+        match status {
+            Some(status) => assert_eq!(secure::client(&meet, proxy.address, "app.test").await.get("/").await.status, status),
+            None => {
+                // In TLS 1.3 a client hears of its refusal only when it reads.
+                if let Ok(mut stream) = connect(&meet, proxy.address, "app.test").await {
+                    assert!(stream.read(&mut [0; 16]).await.is_err());
+                }
+                eventually("it is counted", || async { event(&proxy, "ssl.fail_verify_error").await == 1 }).await;
+            }
+        }
+        if status == Some(503) {
+            assert_eq!(proxy.cluster("app").await.events["ssl.fail_verify_error"], 1);
+        }
+    }
+}
+
 #[tokio::test]
 async fn filter_chains_are_chosen_by_name_and_transport() {
     let (dir, ca) = (TempDir::new().unwrap(), Authority::new());

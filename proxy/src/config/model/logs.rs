@@ -1,8 +1,8 @@
 //! Access logs and local replies: what is written about exchanges, and what answers made here look like.
 
-use super::HeaderOps;
+use super::{HeaderMatch, HeaderOps};
 use crate::format::json::Node;
-use crate::format::record::Record;
+use crate::format::record::{GRPC_STATUS, Record};
 use crate::format::{Template, Wanted};
 use std::path::PathBuf;
 
@@ -70,6 +70,10 @@ pub enum Filter {
     Any(Vec<Filter>),
     /// Those that are not the kubelet's probes.
     NotHealthCheck,
+    /// Those whose request has such a header.
+    Header(HeaderMatch),
+    /// Those with one of these gRPC statuses, or (`true`) with none of them.
+    Grpc(Vec<u32>, bool),
 }
 
 impl Filter {
@@ -83,6 +87,21 @@ impl Filter {
             Self::All(filters) => filters.iter().all(|f| f.passes(record)),
             Self::Any(filters) => filters.iter().any(|f| f.passes(record)),
             Self::NotHealthCheck => !record.probe,
+            Self::Header(matcher) => matcher.holds(record.request_text(&matcher.name).as_deref()),
+            Self::Grpc(statuses, exclude) => statuses.contains(&record.grpc_status()) != *exclude,
+        }
+    }
+
+    /// Notes the headers it needs.
+    pub fn want(&self, wanted: &mut Wanted) {
+        match self {
+            Self::All(filters) | Self::Any(filters) => filters.iter().for_each(|f| f.want(wanted)),
+            Self::Header(matcher) => wanted.request.extend(matcher.name.parse().ok()),
+            Self::Grpc(..) => {
+                wanted.response.push(GRPC_STATUS);
+                wanted.trailers.push(GRPC_STATUS);
+            }
+            _ => {}
         }
     }
 }

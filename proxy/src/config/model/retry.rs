@@ -12,6 +12,8 @@ pub struct RetryPolicy {
     pub retries: u32,
     /// Time for one try.
     pub per_try_timeout: Option<Duration>,
+    /// Time in which nothing of a try's answer may move.
+    pub per_try_idle_timeout: Option<Duration>,
     /// Statuses for [`RetryOn::STATUS_CODES`].
     pub statuses: Vec<u16>,
     /// Of the answer, for [`RetryOn::HEADERS`]: one that matches is enough.
@@ -33,6 +35,7 @@ impl RetryPolicy {
             on: RetryOn::NOTHING,
             retries: 1,
             per_try_timeout: None,
+            per_try_idle_timeout: None,
             statuses: Vec::new(),
             headers: Vec::new(),
             request_headers: Vec::new(),

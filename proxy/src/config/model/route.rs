@@ -118,6 +118,27 @@ pub enum HeaderValueMatch {
     Text(StringMatch),
 }
 
+impl HeaderMatch {
+    /// Whether it holds for a header of which this is the value.
+    pub fn holds(&self, value: Option<&str>) -> bool {
+        let missing = self.missing_is_empty.then_some("");
+        let known = value.is_some() || self.missing_is_empty || matches!(self.value, HeaderValueMatch::Present(_));
+        known && self.value.is_met(value.or(missing)) != self.invert
+    }
+}
+
+impl HeaderValueMatch {
+    /// Whether a value is as it must be.
+    pub fn is_met(&self, value: Option<&str>) -> bool {
+        match (self, value) {
+            (Self::Present(wanted), value) => value.is_some() == *wanted,
+            (Self::Range(start, end), Some(v)) => v.trim().parse().is_ok_and(|n: i64| *start <= n && n < *end),
+            (Self::Text(text), Some(v)) => text.is_match(v),
+            (_, None) => false,
+        }
+    }
+}
+
 /// Query parameter matcher; looks at the first of that name, as written.
 #[derive(Debug, Clone)]
 pub struct QueryMatch {

@@ -69,6 +69,10 @@ impl Default for Parameters {
 pub struct Validation {
     /// Authorities of which one must have signed it; None = nobody is asked, as in Envoy.
     pub trusted_ca: Option<Source>,
+    /// Lists of what authorities have revoked (`crl`); with it, every authority in a chain must have one that still holds.
+    pub crl: Option<Source>,
+    /// Only the last certificate of a chain is looked up in them (`only_verify_leaf_cert_crl`).
+    pub crl_leaf_only: bool,
     /// One of these must be among its names; empty = any name.
     pub names: Vec<NameMatch>,
     /// SHA-256 of the certificate must be one of these; empty = any.
@@ -138,7 +142,7 @@ impl Common {
     /// The files that it is read from.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let own = self.identities.iter().flat_map(|i| [&i.chain, &i.key]);
-        own.chain(&self.validation.trusted_ca).filter_map(|s| match s {
+        own.chain(&self.validation.trusted_ca).chain(&self.validation.crl).filter_map(|s| match s {
             Source::File(path) => Some(path),
             _ => None,
         })

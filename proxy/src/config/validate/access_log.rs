@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::format;
+use super::{format, matching};
 use crate::config::decode::Value;
 use crate::config::decode::message::Schema;
 use crate::config::model::{AccessLog, By, Comparison, Filter, Format, LogTarget};
@@ -24,8 +24,9 @@ const STDERR: Schema = Schema { name: "envoy.extensions.access_loggers.stream.v3
 
 const FILTER: Schema = Schema {
     name: "envoy.config.accesslog.v3.AccessLogFilter",
-    fields: "status_code_filter duration_filter not_health_check_filter and_filter or_filter response_flag_filter",
-    unsupported: "traceable_filter runtime_filter header_filter grpc_status_filter extension_filter metadata_filter log_type_filter",
+    fields: "status_code_filter duration_filter not_health_check_filter and_filter or_filter response_flag_filter \
+        header_filter grpc_status_filter",
+    unsupported: "traceable_filter runtime_filter extension_filter metadata_filter log_type_filter",
 };
 
 const COMPARED: Schema = Schema { name: "envoy.config.accesslog.v3.StatusCodeFilter", fields: "comparison", unsupported: "" };
@@ -39,6 +40,31 @@ const FILTERS: Schema = Schema { name: "envoy.config.accesslog.v3.AndFilter", fi
 const FLAGGED: Schema = Schema { name: "envoy.config.accesslog.v3.ResponseFlagFilter", fields: "flags", unsupported: "" };
 
 const NOTHING: Schema = Schema { name: "envoy.config.accesslog.v3.NotHealthCheckFilter", fields: "", unsupported: "" };
+
+const HEADER: Schema = Schema { name: "envoy.config.accesslog.v3.HeaderFilter", fields: "header", unsupported: "" };
+
+const GRPC: Schema = Schema { name: "envoy.config.accesslog.v3.GrpcStatusFilter", fields: "statuses exclude", unsupported: "" };
+
+/// gRPC's statuses by Envoy's names.
+const STATUSES: [(&str, i64, u32); 17] = [
+    ("OK", 0, 0),
+    ("CANCELED", 1, 1),
+    ("UNKNOWN", 2, 2),
+    ("INVALID_ARGUMENT", 3, 3),
+    ("DEADLINE_EXCEEDED", 4, 4),
+    ("NOT_FOUND", 5, 5),
+    ("ALREADY_EXISTS", 6, 6),
+    ("PERMISSION_DENIED", 7, 7),
+    ("RESOURCE_EXHAUSTED", 8, 8),
+    ("FAILED_PRECONDITION", 9, 9),
+    ("ABORTED", 10, 10),
+    ("OUT_OF_RANGE", 11, 11),
+    ("UNIMPLEMENTED", 12, 12),
+    ("INTERNAL", 13, 13),
+    ("UNAVAILABLE", 14, 14),
+    ("DATA_LOSS", 15, 15),
+    ("UNAUTHENTICATED", 16, 16),
+];
 
 /// Envoy's format when none is given.
 const DEFAULT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% \
@@ -86,13 +112,24 @@ fn target(path: String) -> LogTarget {
 /// Reads an `AccessLogFilter`.
 pub fn filter(value: &Value<'_>) -> Option<Filter> {
     let fields = value.message(&FILTER)?;
-    let kinds = ["status_code_filter", "duration_filter", "not_health_check_filter", "and_filter", "or_filter", "response_flag_filter"];
+    let kinds = [
+        "status_code_filter",
+        "duration_filter",
+        "not_health_check_filter",
+        "and_filter",
+        "or_filter",
+        "response_flag_filter",
+        "header_filter",
+        "grpc_status_filter",
+    ];
     match fields.need_one_of(&kinds)? {
         ("status_code_filter", v) => compared(&v).map(Filter::Status),
         ("duration_filter", v) => compared(&v).map(Filter::Duration),
         ("not_health_check_filter", v) => v.message(&NOTHING).map(|_| Filter::NotHealthCheck),
         ("and_filter", v) => several(&v).map(Filter::All),
         ("or_filter", v) => several(&v).map(Filter::Any),
+        ("header_filter", v) => v.message(&HEADER)?.need("header").and_then(|v| matching::header(&v)).map(Filter::Header),
+        ("grpc_status_filter", v) => grpc(&v),
         (_, v) => flags(&v).map(Filter::Flags),
     }
 }
@@ -115,6 +152,12 @@ fn several(value: &Value<'_>) -> Option<Vec<Filter>> {
         list.problem("there are fewer than two filters", "expected at least two");
     }
     values.iter().map(filter).collect()
+}
+
+fn grpc(value: &Value<'_>) -> Option<Filter> {
+    let fields = value.message(&GRPC)?;
+    let statuses: Vec<_> = fields.list("statuses").iter().filter_map(|v| v.choice(&STATUSES)).collect();
+    Some(Filter::Grpc(statuses, fields.flag("exclude", false)))
 }
 
 fn flags(value: &Value<'_>) -> Option<Vec<String>> {

@@ -110,8 +110,12 @@ struct Wanting {
 impl Wanting {
     fn of(logs: &[Arc<AccessLog>], local_reply: Option<&LocalReply>) -> Self {
         let mut it = Self { headers: Wanted::default(), any: !logs.is_empty() || local_reply.is_some() };
-        logs.iter().for_each(|log| log.format.want(&mut it.headers));
+        for log in logs {
+            log.format.want(&mut it.headers);
+            log.filter.iter().for_each(|f| f.want(&mut it.headers));
+        }
         for mapper in local_reply.iter().flat_map(|l| &l.mappers) {
+            mapper.filter.want(&mut it.headers);
             it.operations(&mapper.headers);
         }
         let formats = local_reply.into_iter().flat_map(|l| l.mappers.iter().map(|m| &m.format).chain([&l.format])).flatten();

@@ -11,8 +11,8 @@ use crate::nearest::nearest;
 const POLICY: Schema = Schema {
     name: "envoy.config.route.v3.RetryPolicy",
     fields: "retry_on num_retries per_try_timeout retriable_status_codes retry_back_off retriable_headers retriable_request_headers \
-        retry_host_predicate host_selection_retry_max_attempts",
-    unsupported: "per_try_idle_timeout retry_priority retry_options_predicates rate_limited_retry_back_off",
+        retry_host_predicate host_selection_retry_max_attempts per_try_idle_timeout",
+    unsupported: "retry_priority retry_options_predicates rate_limited_retry_back_off",
 };
 
 const BACK_OFF: Schema =
@@ -33,7 +33,8 @@ pub fn policy(value: &Value<'_>) -> Option<RetryPolicy> {
     let default = RetryPolicy::none();
     let on = fields.get("retry_on").map_or(Some(RetryOn::NOTHING), |v| conditions(&v));
     let back_off = fields.get("retry_back_off").map_or(Some((default.base_interval, default.max_interval)), |v| back_off(&v));
-    let per_try = fields.get("per_try_timeout").and_then(|v| v.duration()).filter(|t| !t.is_zero());
+    let time = |name: &str| fields.get(name).and_then(|v| v.duration()).filter(|t| !t.is_zero());
+    let (per_try, per_try_idle) = (time("per_try_timeout"), time("per_try_idle_timeout"));
     let statuses = fields.list("retriable_status_codes");
     let statuses = statuses.iter().filter_map(|v| v.integer(100, 599)).filter_map(|n| u16::try_from(n).ok()).collect();
     let matchers = |name: &str| fields.list(name).iter().filter_map(matching::header).collect();
@@ -44,6 +45,7 @@ pub fn policy(value: &Value<'_>) -> Option<RetryPolicy> {
         on: on?,
         retries: fields.get("num_retries").and_then(|v| v.wrapper().integer(0, u32::MAX)).unwrap_or(default.retries),
         per_try_timeout: per_try,
+        per_try_idle_timeout: per_try_idle,
         statuses,
         headers,
         request_headers,

@@ -53,9 +53,10 @@ const CERTIFICATE: Schema = Schema {
 
 const VALIDATION: Schema = Schema {
     name: "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
-    fields: "trusted_ca watched_directory match_typed_subject_alt_names verify_certificate_hash verify_certificate_spki",
-    unsupported: "ca_certificate_provider_instance system_root_certs match_subject_alt_names require_signed_certificate_timestamp crl \
-        allow_expired_certificate trust_chain_verification custom_validator_config only_verify_leaf_cert_crl max_verify_depth",
+    fields: "trusted_ca watched_directory match_typed_subject_alt_names verify_certificate_hash verify_certificate_spki crl \
+        only_verify_leaf_cert_crl",
+    unsupported: "ca_certificate_provider_instance system_root_certs match_subject_alt_names require_signed_certificate_timestamp \
+        allow_expired_certificate trust_chain_verification custom_validator_config max_verify_depth",
 };
 
 const NAME: Schema =
@@ -192,14 +193,19 @@ fn source(value: &Value<'_>) -> Option<Source> {
 fn validation<'a>(value: &Value<'a>, places: &mut Places<'a>) -> Option<Validation> {
     let fields = value.message(&VALIDATION)?;
     watched(&fields);
-    let trusted_ca = match fields.get("trusted_ca") {
+    let mut part = |name: &str| match fields.get(name) {
         Some(value) => {
             let found = source(&value);
-            places.push(("validation_context.trusted_ca".to_owned(), value));
-            Some(found?)
+            places.push((format!("validation_context.{name}"), value));
+            found.map(Some)
         }
-        None => None,
+        None => Some(None),
     };
+    let (trusted_ca, crl) = (part("trusted_ca"), part("crl"));
+    let (trusted_ca, crl) = (trusted_ca?, crl?);
+    if crl.is_some() && trusted_ca.is_none() {
+        value.problem("there is a crl without trusted_ca", "expected trusted_ca: lists count for the authorities that are trusted");
+    }
     let names: Vec<_> = fields.list("match_typed_subject_alt_names").iter().filter_map(name).collect();
     if !names.is_empty() && trusted_ca.is_none() {
         value.problem("names are to be matched without trusted_ca", "expected trusted_ca: anyone can make a certificate with any name");
@@ -207,6 +213,8 @@ fn validation<'a>(value: &Value<'a>, places: &mut Places<'a>) -> Option<Validati
     let hashes = |field: &str, read: fn(&Value<'_>) -> Option<[u8; 32]>| fields.list(field).iter().filter_map(read).collect();
     Some(Validation {
         trusted_ca,
+        crl,
+        crl_leaf_only: fields.flag("only_verify_leaf_cert_crl", false),
         names,
         certificate_hashes: hashes("verify_certificate_hash", hex),
         key_hashes: hashes("verify_certificate_spki", base64_hash),

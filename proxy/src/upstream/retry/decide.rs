@@ -39,7 +39,7 @@ fn failure_is(on: RetryOn, why: ProxyError) -> bool {
     match why {
         ProxyError::Connect(_) => on.has(any.or(RetryOn::CONNECT_FAILURE).or(RetryOn::RESET_BEFORE_REQUEST)),
         ProxyError::RefusedStream => on.has(any.or(RetryOn::REFUSED_STREAM)),
-        ProxyError::Reset(_) | ProxyError::PerTryTimeout => on.has(any),
+        ProxyError::Reset(_) | ProxyError::PerTryTimeout | ProxyError::PerTryIdle => on.has(any),
         _ => false,
     }
 }
