@@ -202,12 +202,6 @@ pub static ALL: &[Deviation] = &[
         reason: "both close a connection whose request was not read to its end; ours does not announce it",
     },
     Deviation {
-        scenes: &["a head that does not come whole"],
-        kind: Kind::NotYet,
-        shows: "+ client: until the end (closed): \"\"",
-        reason: "closed without a 408 before it",
-    },
-    Deviation {
         scenes: &["a close in the middle of the head"],
         kind: Kind::Meant,
         shows: "+   HTTP/1.1 503 Service Unavailable",
@@ -226,12 +220,6 @@ pub static ALL: &[Deviation] = &[
         reason: "direct responses to gRPC requests are not turned into gRPC statuses",
     },
     Deviation {
-        scenes: &["content-length and chunked in an answer"],
-        kind: Kind::NotYet,
-        shows: "-   HTTP/1.1 502 Bad Gateway",
-        reason: "an answer with both framings is read as chunked instead of being refused",
-    },
-    Deviation {
         scenes: &["a copy of a chunked upload", "a copy of an HTTP/2 request"],
         kind: Kind::Meant,
         shows: "+   content-length: ",
@@ -244,10 +232,10 @@ pub static ALL: &[Deviation] = &[
         reason: "a copy leaves when its whole body is there: half a request is not copied",
     },
     Deviation {
-        scenes: &["a timeout is counted", "connections are counted"],
+        scenes: &["connections are counted"],
         kind: Kind::NotYet,
         shows: "- stats: app.",
-        reason: "answers that the proxy makes itself are not in the cluster's classes; open connections and all endpoints are not exported",
+        reason: "open connections and all endpoints are not exported",
     },
     Deviation {
         scenes: &["a connection that fails is counted"],
