@@ -103,7 +103,11 @@ impl Capacity {
         self.alone = self.production.estimate();
         let shadow = self.shadow.estimate().filter(|_| seen.shadow_present);
         if let (Some(s), true, true) = (shadow, seen.shadow.is_some(), seen.production.is_some()) {
+            let before = self.scale.is_indifferent();
             self.scale.learn(|x| self.production.says_of(x), s, seen.since_last_s);
+            if self.scale.is_indifferent() != before {
+                self.recent.clear(); // another way of looking is not a movement
+            }
         }
         let scale = self.scale.estimate();
         let through_shadow = shadow.map(|s| LogEstimate { mean: s.mean - scale.mean, sd: (s.sd * s.sd + scale.sd * scale.sd).sqrt() });

@@ -96,10 +96,15 @@ impl ScaleLearner {
 
     /// ln scale.
     pub fn estimate(&self) -> LogEstimate {
-        if self.heard_s > HEARD_S && self.indifferent > RULED_OUT {
+        if self.is_indifferent() {
             return LogEstimate { mean: 0.0, sd: ONE_SD };
         }
         moments(&self.weights, |i| self.centre + offset(i))
+    }
+
+    /// Whether size is believed to change nothing.
+    pub fn is_indifferent(&self) -> bool {
+        self.heard_s > HEARD_S && self.indifferent > RULED_OUT
     }
 
     /// Whether production said enough to correct the price list's size.
