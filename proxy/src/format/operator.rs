@@ -3,6 +3,7 @@
 use super::Wanted;
 use super::record::{Record, kept};
 use super::time::TimeFormat;
+use crate::listener::client::Peer;
 use http::Version;
 use http::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -122,10 +123,22 @@ pub enum Simple {
     LocalReplyBody,
     /// `ACCESS_LOG_TYPE`
     AccessLogType,
+    /// `DOWNSTREAM_TLS_VERSION`
+    TlsVersion,
+    /// `DOWNSTREAM_TLS_CIPHER`
+    TlsCipher,
+    /// `DOWNSTREAM_PEER_FINGERPRINT_256`
+    PeerFingerprint,
+    /// `DOWNSTREAM_PEER_SERIAL`
+    PeerSerial,
+    /// `DOWNSTREAM_PEER_URI_SAN`
+    PeerUris,
+    /// `DOWNSTREAM_PEER_DNS_SAN`
+    PeerHosts,
 }
 
 /// Names of operators without arguments.
-pub const SIMPLE: [(&str, Simple); 21] = [
+pub const SIMPLE: [(&str, Simple); 27] = [
     ("PROTOCOL", Simple::Protocol),
     ("UPSTREAM_PROTOCOL", Simple::UpstreamProtocol),
     ("RESPONSE_CODE", Simple::ResponseCode),
@@ -147,6 +160,12 @@ pub const SIMPLE: [(&str, Simple); 21] = [
     ("REQUESTED_SERVER_NAME", Simple::RequestedServerName),
     ("LOCAL_REPLY_BODY", Simple::LocalReplyBody),
     ("ACCESS_LOG_TYPE", Simple::AccessLogType),
+    ("DOWNSTREAM_TLS_VERSION", Simple::TlsVersion),
+    ("DOWNSTREAM_TLS_CIPHER", Simple::TlsCipher),
+    ("DOWNSTREAM_PEER_FINGERPRINT_256", Simple::PeerFingerprint),
+    ("DOWNSTREAM_PEER_SERIAL", Simple::PeerSerial),
+    ("DOWNSTREAM_PEER_URI_SAN", Simple::PeerUris),
+    ("DOWNSTREAM_PEER_DNS_SAN", Simple::PeerHosts),
 ];
 
 /// Response flags with their long names.
@@ -253,8 +272,19 @@ impl Simple {
             Self::RequestedServerName => record.client.server_name.as_deref().map_or(Value::Unknown, text),
             Self::LocalReplyBody => text(record.local_reply.as_str()),
             Self::AccessLogType => text("DownstreamEnd"),
+            Self::TlsVersion => record.client.tls_version.map_or(Value::Unknown, text),
+            Self::TlsCipher => record.client.tls_cipher.map_or(Value::Unknown, text),
+            Self::PeerFingerprint => peer(record, |p| &p.fingerprint),
+            Self::PeerSerial => peer(record, |p| &p.serial),
+            Self::PeerUris => peer(record, |p| &p.uris),
+            Self::PeerHosts => peer(record, |p| &p.hosts),
         }
     }
+}
+
+/// Of the client's certificate, when it showed one.
+fn peer(record: &Record, part: fn(&Peer) -> &String) -> Value<'_> {
+    record.client.peer.as_deref().map_or(Value::Unknown, |peer| some(part(peer)))
 }
 
 fn text<'a>(text: impl Into<Cow<'a, str>>) -> Value<'a> {

@@ -18,15 +18,43 @@ pub struct Client {
     pub alpn_http2: Option<bool>,
     /// Version of TLS, as `TLSv1.3`.
     pub tls_version: Option<&'static str>,
+    /// Cipher suite, by OpenSSL's name.
+    pub tls_cipher: Option<&'static str>,
     /// The client's certificate in DER; verified, if the listener verifies.
     pub certificate: Option<Vec<u8>>,
+    /// The same in words.
+    pub peer: Option<Box<Peer>>,
     /// Bodies of its requests that are on their way up.
     pub uploads: Cell<u32>,
+}
+
+/// A client's certificate in words.
+#[derive(Debug, Clone, Default)]
+pub struct Peer {
+    /// SHA-256 in hex.
+    pub fingerprint: String,
+    /// Serial number in hex.
+    pub serial: String,
+    /// Its URIs, with commas between.
+    pub uris: String,
+    /// Its host names, with commas between.
+    pub hosts: String,
 }
 
 impl Client {
     /// A client of whom only addresses are known.
     pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
-        Self { remote, local, tls: false, server_name: None, alpn_http2: None, tls_version: None, certificate: None, uploads: Cell::new(0) }
+        Self {
+            remote,
+            local,
+            tls: false,
+            server_name: None,
+            alpn_http2: None,
+            tls_version: None,
+            tls_cipher: None,
+            certificate: None,
+            peer: None,
+            uploads: Cell::new(0),
+        }
     }
 }

@@ -26,6 +26,8 @@ use std::time::Duration;
 /// Receive windows of HTTP/2 streams and connections: large enough for bodies at full speed over a millisecond or two.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// HTTP/2's own first window (RFC 9113, section 6.9.2).
+const LEAST_WINDOW: u32 = (64 << 10) - 1;
 
 /// How long HTTP may take to let go of a connection that has changed its protocol.
 const CHANGE: Duration = Duration::from_secs(1);
@@ -166,13 +168,20 @@ pub fn put_back(mut error: TrySendError<Request<RequestBody>>, parcel: &mut Parc
     if error.error().is_user() { ProxyError::Invalid("the body is not valid") } else { ProxyError::reset(error.error()) }
 }
 
-/// Begins HTTP/1.1 on a connection.
+/// Most bytes of an answer's head, when a cluster bounds what is held for a connection.
+const HEAD_BYTES: u32 = 64 << 10;
+
+/// Begins HTTP/1.1 on a connection; `limit` bounds the bytes that are held for it.
 ///
 /// # Errors
 /// When it breaks at once.
-pub async fn begin_h1(stream: Stream) -> Result<H1, ProxyError> {
+pub async fn begin_h1(stream: Stream, limit: Option<u32>) -> Result<H1, ProxyError> {
     let socket = stream.as_raw_fd();
-    let (send, driver) = http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(|e| ProxyError::reset(&e))?;
+    let mut builder = http1::Builder::new();
+    if let Some(limit) = limit {
+        builder.max_buf_size(limit.max(HEAD_BYTES) as usize);
+    }
+    let (send, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(|e| ProxyError::reset(&e))?;
     let bell = Arc::<Bell>::default();
     let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, socket };
     // A new connection wants one poll before it takes a request.
@@ -184,13 +193,17 @@ pub async fn begin_h1(stream: Stream) -> Result<H1, ProxyError> {
     Ok(fresh)
 }
 
-/// Begins HTTP/2 on a connection.
+/// Begins HTTP/2 on a connection; `limit` bounds the bytes that are held for each stream.
 ///
 /// # Errors
 /// When it breaks at once.
-pub async fn begin_h2(stream: Stream) -> Result<H2, ProxyError> {
-    let (send, driver) = http2::Builder::new(LocalExecutor)
-        .initial_stream_window_size(STREAM_WINDOW)
+pub async fn begin_h2(stream: Stream, limit: Option<u32>) -> Result<H2, ProxyError> {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    if let Some(limit) = limit {
+        builder.max_send_buf_size(limit as usize);
+    }
+    let (send, driver) = builder
+        .initial_stream_window_size(limit.map_or(STREAM_WINDOW, |limit| limit.clamp(LEAST_WINDOW, STREAM_WINDOW)))
         .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake(TokioIo::new(stream))
         .await

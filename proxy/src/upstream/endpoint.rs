@@ -153,9 +153,9 @@ impl EndpointState {
         self.http2.set(Some(opened.http2));
         if !opened.http2 {
             drop(making);
-            return Ok(Live::H1(Box::new(begin_h1(opened.stream).await?)));
+            return Ok(Live::H1(Box::new(begin_h1(opened.stream, connector.cluster.buffer_limit).await?)));
         }
-        let fresh = begin_h2(opened.stream).await?;
+        let fresh = begin_h2(opened.stream, connector.cluster.buffer_limit).await?;
         self.h2.replace(Some(fresh.clone()));
         Ok(Live::H2(fresh))
     }

@@ -53,7 +53,7 @@ async fn send_fresh(endpoint: &EndpointState, connector: &Connector, parcel: &mu
             Live::H2(_) => return send_h2(endpoint, connector, parcel).await,
         }
     } else {
-        begin_h1(connector.open(endpoint.address).await?.stream).await?
+        begin_h1(connector.open(endpoint.address).await?.stream, connector.cluster.buffer_limit).await?
     };
     let response = fresh.send(parcel).await?;
     Ok(Answer { response, connection: Some(fresh) })

@@ -107,10 +107,12 @@ impl Accepting {
         let Some((stream, chain)) = greeted else { return };
         let manager = now.config.managers[chain.manager].clone();
         connection.settle(chain, &manager);
+        let buffer_limit = listener.buffer_limit;
         // The next configuration is not to wait for this connection's end.
         drop(now);
         let Self { state, stats, connections, .. } = self;
-        let serving = Serving { state, stats, connections, connection, client: Rc::new(client), wanted, changed: Cell::default() };
+        let serving =
+            Serving { state, stats, connections, connection, client: Rc::new(client), wanted, buffer_limit, changed: Cell::default() };
         serving.run(stream, &manager).await;
     }
 }

@@ -43,6 +43,8 @@ pub struct Serving {
     pub client: Rc<Client>,
     /// Where it wanted to go before it was redirected here.
     pub wanted: Option<SocketAddr>,
+    /// Bytes to be held for it; None = hyper's own bounds.
+    pub buffer_limit: Option<u32>,
     /// What an answer 101 has left to go on with.
     pub changed: Cell<Option<Box<Changed>>>,
 }

@@ -2,7 +2,7 @@
 
 use super::backend::Backend;
 use super::client::{Client, PATIENCE, eventually};
-use super::program::{Proxy, cluster, config};
+use super::program::{HTTP2, Proxy, cluster, config};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -120,6 +120,35 @@ async fn one_socket_for_all_workers() {
     let beside = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     beside.set_reuse_port(true).unwrap();
     assert!(beside.bind(&proxy.address.into()).is_err());
+}
+
+/// What a client does not take is held within the listener's and the cluster's limits, and the application waits.
+#[tokio::test]
+async fn what_is_held_for_a_client_that_does_not_read_is_bounded() {
+    const WHOLE: u64 = 32 << 20;
+    const LIMIT: u64 = 32 << 10;
+    let app = Backend::start("app").await;
+    let limit = format!("    per_connection_buffer_limit_bytes: {LIMIT}\n");
+    for (clusters, upstream) in [(limit.clone(), 64 << 10), (limit.clone() + HTTP2, 64 << 10)] {
+        let clusters = cluster("app", &[app.address], &clusters);
+        let file = config("", ALL, &clusters).replacen("  - name: inbound\n", &format!("  - name: inbound\n{limit}"), 1);
+        let proxy = Proxy::start_with(&file, &["--concurrency", "1"]).await;
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+        let path = format!("/bytes/{WHOLE}");
+        let head = [&[0x82, 0x86, 0x04, path.len() as u8][..], path.as_bytes(), &[0x41, 1], b"a"].concat();
+        // A stream window of HTTP/2's first size, and never a word to make it larger.
+        stream.write_all(&[PREFACE, &frame(4, 0, 0, &[]), &frame(1, 0x5, 1, &head)].concat()).await.unwrap();
+        let (last, same) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        eventually("nothing moves any more", || async {
+            let now = proxy.cluster("app").await.bytes_received;
+            same.set(if now == last.replace(now) && now > 0 { same.get() + 1 } else { 0 });
+            same.get() >= 50
+        })
+        .await;
+        // What was sent within the window, what waits behind it, and what was read ahead of that, each with a part that came whole.
+        let most = (64 << 10) + LIMIT + 2 * upstream + (32 << 10);
+        assert!(last.get() <= most, "{} of at most {most}", last.get());
+    }
 }
 
 /// A frame of HTTP/2 (RFC 9113, section 4.1).

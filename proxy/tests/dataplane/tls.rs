@@ -147,6 +147,35 @@ async fn revoked_certificates_are_refused() {
 }
 
 #[tokio::test]
+async fn logs_tell_the_handshake_and_the_certificate() {
+    let (dir, ca, app) = (TempDir::new().unwrap(), Authority::new(), Backend::start("app").await);
+    ca.issue(&["app.test"]).write(dir.path(), "s");
+    std::fs::write(dir.path().join("ca.pem"), &ca.pem).unwrap();
+    let validation = format!("validation_context: {{ trusted_ca: {{ filename: {}/ca.pem }} }}", dir.path().display());
+    let format = "%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TLS_CIPHER% %DOWNSTREAM_PEER_SERIAL% %DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_DNS_SAN% %DOWNSTREAM_PEER_FINGERPRINT_256%\\n";
+    let log = format!(
+        "          access_log: [{{ name: log, typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog,
+            path: {}/log, log_format: {{ text_format_source: {{ inline_string: \"{format}\" }} }} }} }}]",
+        dir.path().display()
+    );
+    let tls = format!("    filter_chains:\n    -\n{}      filters:", downstream(dir.path(), "s", &validation, ""));
+    let whole = config(&log, ALL, &cluster("app", &[app.address], ""));
+    let proxy = Proxy::start_with(&whole.replacen("    filter_chains:\n    - filters:", &tls, 1), &["--concurrency", "1"]).await;
+    let own = ca.issue_as(Some(0x1234), &["spiffe://a/b", "x.test", "y.test"]);
+    for identity in [Some(&own), None] {
+        secure::client(&ca.client(identity, &[]), proxy.address, "app.test").await.get("/").await;
+    }
+    let read = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+    eventually("the lines are written", || async { read().lines().count() == 2 }).await;
+    let text = read();
+    let (first, second) = text.trim().split_once('\n').unwrap();
+    let (told, fingerprint) = first.rsplit_once(' ').unwrap();
+    assert_eq!(told, "TLSv1.3 TLS_AES_256_GCM_SHA384 1234 spiffe://a/b x.test,y.test");
+    assert_eq!((fingerprint.len(), fingerprint.chars().all(|c| c.is_ascii_hexdigit())), (64, true), "{fingerprint}");
+    assert_eq!(second, "TLSv1.3 TLS_AES_256_GCM_SHA384 - - - -");
+}
+
+#[tokio::test]
 async fn filter_chains_are_chosen_by_name_and_transport() {
     let (dir, ca) = (TempDir::new().unwrap(), Authority::new());
     let (one, two) = (Backend::start("one").await, Backend::start("two").await);

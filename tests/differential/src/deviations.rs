@@ -288,15 +288,7 @@ pub static ALL: &[Deviation] = &[
         reason: "a field is not supported: the file is refused, naming it",
     },
     Deviation {
-        scenes: &[
-            "listener options",
-            "a traffic direction",
-            "more common options",
-            "HTTP/1 options",
-            "a host's own options",
-            "the client's protocol upstream",
-            "a hexadecimal number",
-        ],
+        scenes: &["a traffic direction", "more common options", "HTTP/1 options", "a host's own options", "the client's protocol upstream"],
         kind: Kind::NotYet,
         shows: "+ refuses",
         reason: "a field is not supported: the file is refused, naming it",

@@ -15,6 +15,8 @@ pub struct Cluster {
     pub discovery: Discovery,
     /// Time allowed to connect (default 5 s).
     pub connect_timeout: Duration,
+    /// Bytes held for one connection beyond what the kernel holds (`per_connection_buffer_limit_bytes`). Heads may be longer.
+    pub buffer_limit: Option<u32>,
     /// Balancing.
     pub lb: LbPolicy,
     /// How exactly.

@@ -18,6 +18,8 @@ pub struct Listener {
     pub ipv4_too: bool,
     /// Each worker has a socket of its own (`enable_reuse_port`, default true).
     pub reuse_port: bool,
+    /// Bytes held for one connection beyond what the kernel holds (`per_connection_buffer_limit_bytes`). Heads may be longer.
+    pub buffer_limit: Option<u32>,
     /// False for a listener that only takes connections that another one hands over (`bind_to_port`).
     pub bind: bool,
     /// Ask the kernel where a redirected connection wanted to go (listener filter `original_dst`, or `use_original_dst`).

@@ -11,9 +11,10 @@ use std::time::Duration;
 const LISTENER: Schema = Schema {
     name: "envoy.config.listener.v3.Listener",
     fields: "name address filter_chains default_filter_chain use_original_dst listener_filters listener_filters_timeout \
-        continue_on_listener_filters_timeout bind_to_port enable_reuse_port",
+        continue_on_listener_filters_timeout bind_to_port enable_reuse_port \
+        per_connection_buffer_limit_bytes",
     unsupported: "additional_addresses stat_prefix fcds_config filter_chain_matcher \
-        per_connection_buffer_limit_bytes per_connection_buffer_high_watermark_timeout metadata deprecated_v1 drain_type transparent \
+        per_connection_buffer_high_watermark_timeout metadata deprecated_v1 drain_type transparent \
         freebind socket_options tcp_fast_open_queue_length \
         traffic_direction udp_listener_config api_listener connection_balance_config reuse_port access_log \
         tcp_backlog_size max_connections_to_accept_per_socket_event internal_listener enable_mptcp ignore_global_conn_limit \
@@ -43,6 +44,7 @@ pub fn listener(value: &Value<'_>, scope: &Scope<'_>, parts: &mut Parts) -> Opti
         address,
         ipv4_too,
         reuse_port,
+        buffer_limit: fields.get("per_connection_buffer_limit_bytes").and_then(|v| v.wrapper().integer(0, u32::MAX)),
         bind,
         original_dst: hand_over || filters.original_dst,
         hand_over,

@@ -26,6 +26,9 @@ pub async fn run(it: &Rc<Serving>, watched: Watched, manager: &HttpManager) -> R
     let mut builder = http2::Builder::new(LocalExecutor);
     builder.timer(TokioTimer::new()).max_header_list_size(head_bytes(manager) as u32);
     builder.max_concurrent_streams(settings.max_streams.unwrap_or(STREAMS));
+    if let Some(bytes) = it.buffer_limit {
+        builder.max_send_buf_size(bytes as usize);
+    }
     if let Some(bytes) = settings.stream_window {
         builder.initial_stream_window_size(bytes);
     }
