@@ -65,6 +65,8 @@ pub enum Command {
     Preflight(Preflight),
     /// Run on a node of a cluster: see its pods, tell the holders of their workloads, hold workloads (a DaemonSet starts this)
     Node(Node),
+    /// Take Foreshadow out of a cluster: floors put back, shadows and all objects removed; says which pods still have sidecars
+    Uninstall(cluster::Uninstall),
     /// Start and scale an application's processes as a specification says; `run` starts this by itself
     #[command(hide = true)]
     Orchestrate(Orchestrate),

@@ -19,6 +19,7 @@ pub mod quantity;
 pub mod server;
 pub mod shadow;
 pub mod tell;
+pub mod uninstall;
 pub mod watched;
 pub mod webhook;
 pub mod writer;

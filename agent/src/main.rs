@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Status(args) => ask::status(&args),
         Command::Explain(args) => ask::explain(&args),
         Command::Preflight(args) => command::preflight(&args),
+        Command::Uninstall(args) => command::uninstall(&args),
         Command::Node(args) => {
             log(args.log_level, args.log_format);
             command::node(&args)

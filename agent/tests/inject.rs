@@ -6,7 +6,7 @@
 use clap::Parser;
 use foreshadow_agent::cli::cluster::Inject;
 use foreshadow_agent::kubernetes::inject::command::settings;
-use foreshadow_agent::kubernetes::inject::documents::{Report, inject_all};
+use foreshadow_agent::kubernetes::inject::documents::{Report, inject_all, remove_all};
 use foreshadow_agent::kubernetes::inject::{Outcome, Settings};
 use foreshadow_agent::kubernetes::yaml;
 use serde_json::Value;
@@ -150,6 +150,26 @@ fn injecting_twice_is_injecting_once() {
         assert_eq!(once, twice, "{name}");
         assert!(reports.iter().all(|r| !matches!(r.outcome, Outcome::Injected(_))), "{name}: {reports:?}");
     }
+}
+
+#[test]
+fn what_was_put_in_comes_out_again() {
+    let mut seen = 0;
+    for (name, text, settings) in cases() {
+        let (injected, reports) = inject_all(&text, &settings).unwrap();
+        let (plain, removed) = remove_all(&injected).unwrap();
+        let had: Vec<&str> = removed.iter().filter(|r| r.1).map(|r| r.0.as_str()).collect();
+        let got: Vec<&str> = reports.iter().filter(|r| matches!(r.outcome, Outcome::Injected(_))).map(|r| r.object.as_str()).collect();
+        assert_eq!(had, got, "{name}");
+        for word in ["foreshadow-proxy", "foreshadow-init", "foreshadow-shadow", "foreshadow.dev/injected", "foreshadow.dev/sidecar"] {
+            assert!(!plain.contains(word), "{name}: {word} is left in\n{plain}");
+        }
+        let (again, _) = inject_all(&plain, &settings).unwrap();
+        assert_eq!(again, injected, "{name}: what comes out is injected as what went in");
+        assert_eq!(remove_all(&plain).unwrap().0, plain, "{name}: nothing is taken out twice");
+        seen += had.len();
+    }
+    assert!(seen >= 40, "{seen}");
 }
 
 #[test]

@@ -3,8 +3,15 @@
 //! All share one server; each works in namespaces of its own. A test that kills the server starts one of its own.
 
 mod agents;
+mod controller;
+mod definition;
 mod floor;
+mod injected;
+mod installed;
 mod lease;
+mod rights;
 mod scene;
 mod server;
 mod sizes;
+mod uninstall;
+mod webhook;

@@ -161,14 +161,7 @@ impl Scene {
 
     /// Serves ScaledObjects: the part of KEDA's definition that matters here.
     pub async fn install_keda(&self) {
-        let spec = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-        let schema = json!({ "openAPIV3Schema": { "type": "object", "properties": { "spec": spec } } });
-        let definition = json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "scaledobjects.keda.sh" },
-            "spec": { "group": "keda.sh", "scope": "Namespaced",
-                "names": { "plural": "scaledobjects", "singular": "scaledobject", "kind": "ScaledObject", "listKind": "ScaledObjectList" },
-                "versions": [{ "name": "v1alpha1", "served": true, "storage": true, "schema": schema }] } });
-        install(&self.client, &serde_json::from_value(definition).expect("a definition")).await;
+        install(&self.client, &foreign("keda.sh", "v1alpha1", "ScaledObject")).await;
     }
 
     /// The user applies a ScaledObject for `web`.
@@ -195,14 +188,32 @@ impl Scene {
     }
 }
 
-/// Server-side apply as `user`.
+/// Another project's type, as far as it matters here: an object with a spec of any form.
+pub fn foreign(group: &str, version: &str, kind: &str) -> CustomResourceDefinition {
+    let singular = kind.to_ascii_lowercase();
+    let spec = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let schema = json!({ "openAPIV3Schema": { "type": "object", "properties": { "spec": spec } } });
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {
+            "name": format!("{singular}s.{group}"), "annotations": { "api-approved.kubernetes.io": "unapproved, for tests" } },
+        "spec": { "group": group, "scope": "Namespaced",
+            "names": { "plural": format!("{singular}s"), "singular": singular, "kind": kind, "listKind": format!("{kind}List") },
+            "versions": [{ "name": version, "served": true, "storage": true, "schema": schema }] } });
+    serde_json::from_value(definition).expect("a definition")
+}
+
+/// Server-side apply as `user`; an empty namespace is for objects of the whole cluster.
 pub async fn apply(client: &Client, namespace: &str, object: &Value) {
     try_apply(client, namespace, object).await.expect("applied");
 }
 
-async fn try_apply(client: &Client, namespace: &str, object: &Value) -> Result<(), kube::Error> {
+pub async fn try_apply(client: &Client, namespace: &str, object: &Value) -> Result<(), kube::Error> {
     let text = |field: &str| object[field].as_str().expect("text").to_owned();
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource(&text("apiVersion"), &text("kind")));
+    let resource = resource(&text("apiVersion"), &text("kind"));
+    let api: Api<DynamicObject> = match namespace {
+        "" => Api::all_with(client.clone(), &resource),
+        namespace => Api::namespaced_with(client.clone(), namespace, &resource),
+    };
     let name = object["metadata"]["name"].as_str().expect("named").to_owned();
     api.patch(&name, &PatchParams::apply("user"), &Patch::Apply(object)).await.map(|_| ())
 }

@@ -11,6 +11,9 @@ pub struct Inject {
     /// Manifests, `-` for standard input; several documents and several files are fine
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+    /// Take the sidecar out again: what `inject` did, undone
+    #[arg(long, conflicts_with = "kubernetes_version")]
+    pub remove: bool,
     /// The server's version: decides whether sidecars are native [default: asked of the cluster of the kubeconfig]
     #[arg(long, value_name = "VERSION")]
     pub kubernetes_version: Option<Version>,
@@ -72,6 +75,23 @@ pub struct Controller {
     /// How to log
     #[arg(long, value_enum, default_value_t = super::LogFormat::Text)]
     pub log_format: super::LogFormat,
+}
+
+/// `uninstall`.
+#[derive(Debug, Args)]
+pub struct Uninstall {
+    /// Do it; without this only what would be done is said
+    #[arg(long)]
+    pub yes: bool,
+    /// Namespace of Foreshadow itself
+    #[arg(long, value_name = "NAME", default_value = "foreshadow")]
+    pub namespace: String,
+    /// The cluster of this kubeconfig
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The cluster of this context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
 }
 
 /// `manifests`.

@@ -1,9 +1,10 @@
-//! The cluster's commands, from arguments to an exit code: `node`, and `status`, `explain`, `preflight` against a cluster.
+//! The cluster's commands, from arguments to an exit code: `node`, and `status`, `explain`, `preflight`, `uninstall` against a cluster.
 //!
 //! Called by `main`. What each does stands in its own module.
 
 use super::node::{self, NodeError, Settings};
-use super::{ask, preflight};
+use super::{ask, preflight, uninstall};
+use crate::cli::cluster::Uninstall;
 use crate::cli::{self, Cluster, Node, Preflight};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -45,6 +46,12 @@ pub fn explain(workload: Option<&str>, cluster: &Cluster, json: bool) -> u8 {
 /// `preflight`; returns the exit code.
 pub fn preflight(args: &Preflight) -> u8 {
     asked(&args.cluster, async |client, namespace| preflight::run(client, namespace, args.workload.as_deref()).await)
+}
+
+/// `uninstall`; returns the exit code.
+pub fn uninstall(args: &Uninstall) -> u8 {
+    let cluster = Cluster { kubeconfig: args.kubeconfig.clone(), context: args.context.clone(), ..Cluster::default() };
+    asked(&cluster, async |client, _| uninstall::run(client, args).await)
 }
 
 /// Asks with one thread; the namespace is `None` for all of them.

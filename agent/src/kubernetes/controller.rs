@@ -60,7 +60,8 @@ pub async fn run(args: Controller) -> Result<(), Ended> {
     let client = server::client().await.map_err(Ended::NoCluster)?;
     let metrics = Arc::new(Metrics::new().map_err(|e| Ended::Internal(e.to_string()))?);
     let (identity, surroundings) = (Identity::default(), Surroundings::watch(&client));
-    let health = Health { identity: (!args.no_webhook).then(|| identity.clone()), metrics: metrics.clone() };
+    let webhook_of = (!args.no_webhook).then(|| (identity.clone(), surroundings.clone()));
+    let health = Health { webhook: webhook_of, metrics: metrics.clone() };
     let mut pages = tokio::spawn(pages::serve(args.listen, health));
     let mut webhook = tokio::spawn(webhook(args.clone(), client.clone(), identity, surroundings.clone(), metrics.clone()));
     let me = args.identity.clone().unwrap_or_else(host_name);

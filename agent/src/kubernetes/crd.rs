@@ -4,15 +4,15 @@
 //! manifests/ to it. Field names and units are those of the local configuration (config/local.yaml) in Kubernetes' spelling.
 
 pub mod actuation;
+mod definition;
 pub mod shadow;
 pub mod status;
 
 use actuation::Actuation;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{CustomResource, CustomResourceExt};
+pub use definition::definition;
+use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use shadow::Shadow;
 use status::ShadowScalerStatus;
 
@@ -155,10 +155,6 @@ pub enum Mode {
 /// When a request is good, and how many must be.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "self.targetRatio >= 0.5",
-    "message": "objective.targetRatio is less than 0.5: give the share of answers that must be good, e.g. 0.99",
-}]))]
 pub struct Objective {
     /// A slower answer is bad, in milliseconds; so are 5xx, timeouts and resets.
     #[schemars(range(min = 1.0, max = 3_600_000.0))]
@@ -262,47 +258,6 @@ impl Default for Experiment {
     }
 }
 
-/// The CustomResourceDefinition, as manifests/ ships it.
-pub fn definition() -> CustomResourceDefinition {
-    let mut crd = ShadowScaler::crd();
-    let mut labels = crd.metadata.labels.take().unwrap_or_default();
-    labels.insert("app.kubernetes.io/name".into(), "foreshadow".into());
-    labels.insert("app.kubernetes.io/part-of".into(), "foreshadow".into());
-    crd.metadata.labels = Some(labels);
-    for version in &mut crd.spec.versions {
-        let Some(schema) = &mut version.schema else { continue };
-        let Ok(mut tree) = serde_json::to_value(&*schema) else { continue };
-        drop_unknown_formats(&mut tree);
-        tree["openAPIV3Schema"]["x-kubernetes-validations"] = name_rule();
-        if let Ok(plain) = serde_json::from_value(tree) {
-            *schema = plain;
-        }
-    }
-    crd
-}
-
-/// Objects are named after a ShadowScaler, and their names have a limit.
-fn name_rule() -> Value {
-    serde_json::json!([{
-        "rule": "size(self.metadata.name) <= 52",
-        "message": "metadata.name has more than 52 characters: objects are named after it, give a shorter one",
-    }])
-}
-
-/// Takes away formats that are Rust's and not OpenAPI's: the API server warns of each. The ranges beside them stay.
-fn drop_unknown_formats(tree: &mut Value) {
-    match tree {
-        Value::Object(fields) => {
-            if fields.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint")) {
-                fields.remove("format");
-            }
-            fields.values_mut().for_each(drop_unknown_formats);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_unknown_formats),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,17 +274,5 @@ mod tests {
         assert_eq!((spec.objective.target_ratio, spec.bounds.max_replicas, spec.shadow.enabled), (0.99, 10, true));
         assert_eq!(spec.shadow.profiles, ["cpu-half"]);
         assert!(!spec.experiment.enabled && spec.actuation.replicas.enabled && !spec.actuation.resources.enabled);
-    }
-
-    #[test]
-    fn the_definition_has_defaults_rules_and_no_rust_formats() {
-        let text = serde_json::to_string(&definition()).unwrap();
-        assert!(!text.contains("uint32"), "the API server warns of formats that it does not know");
-        let tree: Value = serde_json::from_str(&text).unwrap();
-        let spec = tree.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
-        assert_eq!(spec.pointer("/properties/mode/default"), Some(&json!("Observe")));
-        assert_eq!(spec.pointer("/properties/bounds/default"), Some(&json!({"minReplicas": 1, "maxReplicas": 10})));
-        assert!(spec.pointer("/properties/targetRef/x-kubernetes-validations").is_some());
-        assert_eq!(tree.pointer("/spec/versions/0/subresources/status"), Some(&json!({})));
     }
 }

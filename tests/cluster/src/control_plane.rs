@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 3;
 pub struct Settings {
     /// Address that the API server listens on, and that pods are told.
     pub address: Ipv4Addr,
-    /// Range of ClusterIPs.
+    /// Range of ClusterIPs, or two with a comma, the first of IPv4.
     pub services: String,
     /// Arguments that come last, so that they win.
     pub arguments: Vec<String>,
@@ -33,12 +33,13 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// An API server alone: no controllers run, so ServiceAccounts have no one to make them and pods must do without.
+    /// An API server alone: no controllers run, so ServiceAccounts have no one to make them and pods must do without; nobody routes
+    /// ClusterIPs, so it asks webhooks at their endpoints.
     fn default() -> Self {
         Self {
             address: Ipv4Addr::LOCALHOST,
-            services: "10.97.0.0/16".into(),
-            arguments: vec!["--disable-admission-plugins=ServiceAccount".into()],
+            services: "10.97.0.0/16,fd00:97::/112".into(),
+            arguments: vec!["--disable-admission-plugins=ServiceAccount".into(), "--enable-aggregator-routing=true".into()],
             kubelet_client: false,
         }
     }

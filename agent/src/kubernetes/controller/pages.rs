@@ -3,6 +3,7 @@
 use super::Ended;
 use crate::kubernetes::metrics::Metrics;
 use crate::kubernetes::webhook::serve::Identity;
+use crate::kubernetes::webhook::surroundings::Surroundings;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,10 +12,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What is looked at.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Health {
-    /// The webhook's certificate; `None` without a webhook.
-    pub identity: Option<Identity>,
+    /// The webhook's certificate and what it answers from; `None` without a webhook.
+    pub webhook: Option<(Identity, Surroundings)>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -35,9 +36,9 @@ pub async fn serve(address: SocketAddr, health: Health) -> Result<(), Ended> {
 
 /// Ready when the webhook could answer.
 async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
-    if health.identity.is_none_or(|i| i.is_set()) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the webhook has no certificate yet\n")
+    match health.webhook {
+        Some((identity, _)) if !identity.is_set() => (StatusCode::SERVICE_UNAVAILABLE, "the webhook has no certificate yet\n"),
+        Some((_, around)) if !around.is_known() => (StatusCode::SERVICE_UNAVAILABLE, "Services and namespaces are not known yet\n"),
+        _ => (StatusCode::OK, "ok\n"),
     }
 }

@@ -1,26 +1,27 @@
-//! `foreshadow-agent inject`: manifests in, manifests with sidecars out; what was done goes to standard error.
+//! `foreshadow-agent inject`: manifests in, manifests with sidecars out (or, with `--remove`, without); what was done goes to standard error.
 
-use super::documents::{Report, inject_all};
+use super::documents::{Report, inject_all, remove_all};
 use super::{Families, Outcome, Settings};
 use crate::cli;
 use crate::cli::cluster::{Inject, InjectSettings};
 use crate::kubernetes::crd::shadow::Methods;
 use crate::kubernetes::server;
+use crate::kubernetes::yaml::Unreadable;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 /// Runs the command; the exit code.
 pub fn command(args: &Inject) -> u8 {
-    let settings = settings(&args.settings, native(args));
+    // What is taken out needs no server to be asked.
+    let settings = (!args.remove).then(|| settings(&args.settings, native(args)));
     let mut all = String::new();
     for file in &args.files {
         let text = match read(file) {
             Ok(text) => text,
             Err(why) => return fail(&format!("{}: {why}", file.display()), cli::DATA),
         };
-        match inject_all(&text, &settings) {
-            Ok((text, reports)) => {
-                reports.iter().for_each(tell);
+        match changed(&text, settings.as_ref()) {
+            Ok(text) => {
                 if !all.is_empty() {
                     all.push_str("---\n");
                 }
@@ -35,6 +36,20 @@ pub fn command(args: &Inject) -> u8 {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => cli::OK,
         Err(e) => fail(&format!("standard output: {e}"), cli::UNAVAILABLE),
     }
+}
+
+/// The text with sidecars, or without them when there are no settings; tells what was done.
+fn changed(text: &str, settings: Option<&Settings>) -> Result<String, Unreadable> {
+    let Some(settings) = settings else {
+        let (text, reports) = remove_all(text)?;
+        for (object, had) in reports {
+            eprintln!("{object}: {}", if had { "sidecar taken out" } else { "has no sidecar" });
+        }
+        return Ok(text);
+    };
+    let (text, reports) = inject_all(text, settings)?;
+    reports.iter().for_each(tell);
+    Ok(text)
 }
 
 /// The settings that the arguments give.

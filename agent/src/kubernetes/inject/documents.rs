@@ -1,9 +1,9 @@
 //! Manifests: every pod or pod template in a text of several documents, with the Services and Namespaces that stand beside them.
 //!
-//! Used by the command and by tests. Documents without a change keep their text, comments included.
+//! Used by the command, both ways (in and out again), and by tests. Documents without a change keep their text, comments included.
 
 use super::json::{field, list};
-use super::{Around, Outcome, Settings, inject};
+use super::{Around, Outcome, Settings, inject, remove};
 use crate::kubernetes::yaml::{self, Document, Unreadable};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -37,40 +37,62 @@ pub fn inject_all(text: &str, settings: &Settings) -> Result<(String, Vec<Report
     let objects: Vec<&Value> = documents.iter().filter_map(|d| d.value.as_ref()).flat_map(members).collect();
     let surroundings = Surroundings::of(&objects);
     let mut reports = Vec::new();
-    let texts: Vec<String> = documents.iter().map(|d| one(d, settings, &surroundings, &mut reports)).collect();
+    let mut change = |object: &mut Value| {
+        let report = inject_one(object, settings, &surroundings);
+        let changed = matches!(report.as_ref().map(|r| &r.outcome), Some(Outcome::Injected(_)));
+        reports.extend(report);
+        changed
+    };
+    let texts: Vec<String> = documents.iter().map(|d| changed(d, &mut change)).collect();
     Ok((texts.join("---\n"), reports))
 }
 
-fn one(document: &Document, settings: &Settings, surroundings: &Surroundings, reports: &mut Vec<Report>) -> String {
+/// Takes the sidecar out of everything in `text` again; objects that can have one, and whether they had.
+///
+/// # Errors
+/// As [`inject_all`].
+pub fn remove_all(text: &str) -> Result<(String, Vec<(String, bool)>), Unreadable> {
+    let mut reports = Vec::new();
+    let mut change = |object: &mut Value| {
+        let title = title(object);
+        let Some((path, title)) = field(object, "kind").as_str().and_then(template_path).zip(title) else { return false };
+        let had = object.pointer_mut(path).is_some_and(remove::remove);
+        reports.push((title, had));
+        had
+    };
+    let texts: Vec<String> = yaml::read(text)?.iter().map(|d| changed(d, &mut change)).collect();
+    Ok((texts.join("---\n"), reports))
+}
+
+/// A document's text after `change` was asked of each of its objects: its own to the letter, unless one says that it changed.
+fn changed(document: &Document, change: &mut dyn FnMut(&mut Value) -> bool) -> String {
     let mut text = document.text.clone();
     if !text.ends_with('\n') {
         text.push('\n');
     }
     let Some(mut value) = document.value.clone() else { return text };
-    let before = reports.len();
-    if let Some(items) = is_list(&value).then(|| value.get_mut("items").and_then(Value::as_array_mut)).flatten() {
-        items.iter_mut().for_each(|item| reports.extend(object(item, settings, surroundings)));
-    } else {
-        reports.extend(object(&mut value, settings, surroundings));
-    }
-    let changed = reports[before..].iter().any(|r| matches!(r.outcome, Outcome::Injected(_)));
+    let changed = match is_list(&value).then(|| value.get_mut("items").and_then(Value::as_array_mut)).flatten() {
+        Some(items) => items.iter_mut().map(change).fold(false, |all, one| all | one),
+        None => change(&mut value),
+    };
     if changed { yaml::write(&value) } else { text }
 }
 
-fn object(value: &mut Value, settings: &Settings, surroundings: &Surroundings) -> Option<Report> {
-    let kind = field(value, "kind").as_str()?.to_owned();
-    let path = template_path(&kind)?;
-    let name = value
-        .pointer("/metadata/name")
-        .or_else(|| value.pointer("/metadata/generateName"))
-        .and_then(Value::as_str)
-        .unwrap_or("?")
-        .to_owned();
+/// `Deployment/web`.
+fn title(object: &Value) -> Option<String> {
+    let name = object.pointer("/metadata/name").or_else(|| object.pointer("/metadata/generateName")).and_then(Value::as_str);
+    Some(format!("{}/{}", field(object, "kind").as_str()?, name.unwrap_or("?")))
+}
+
+fn inject_one(value: &mut Value, settings: &Settings, surroundings: &Surroundings) -> Option<Report> {
+    let object = title(value)?;
+    let (kind, name) = object.split_once('/')?;
+    let path = template_path(kind)?;
     let namespace = namespace_of(value);
     let template = value.pointer_mut(path)?;
-    let around = surroundings.around(&kind, &name, &namespace);
+    let around = surroundings.around(kind, name, &namespace);
     let outcome = if list(template, "containers").is_empty() { return None } else { inject(template, settings, &around) };
-    Some(Report { object: format!("{kind}/{name}"), outcome })
+    Some(Report { object, outcome })
 }
 
 fn is_list(value: &Value) -> bool {

@@ -1,7 +1,7 @@
 //! What an injected sidecar is told: Envoy-format configuration, whole, in the container's arguments, so that production's path through the pod
 //! depends on nothing outside the pod. Only the shadow's endpoints come from outside, as a file ([`endpoints`]).
 //!
-//! * Requests go to the application untouched: no timeout, no retry of ours.
+//! * Requests go to the application untouched: no timeout, no retry of ours. WebSockets pass on ports that speak HTTP/1.1.
 //! * Probes (`kube-probe`) have a route of their own: neither copied nor counted.
 //! * Copies: none until a node agent sets the runtime key, with a time to live.
 //! * The access listener gives readiness and metrics to everybody, telemetry and the runtime key to whoever knows the pod's UID: who may read
@@ -103,14 +103,13 @@ fn lanes<'a>(plan: &'a Plan) -> Vec<Lane<'a>> {
 }
 
 fn inbound(plan: &Plan, lanes: &[Lane<'_>], families: Families) -> Vec<Value> {
-    let routes = |lane: &Lane<'_>| application_routes(lane, plan);
     match (plan.mode, lanes) {
         (Mode::NamedPort, _) => {
-            let one = |(i, lane): (usize, &Lane<'_>)| listener(&lane.listener, families, names::INBOUND_PORT + i as u16, &routes(lane));
+            let one = |(i, lane): (usize, &Lane<'_>)| applications(lane, &lane.listener, families, names::INBOUND_PORT + i as u16, plan);
             lanes.iter().enumerate().map(one).collect()
         }
         (Mode::Redirect, [lane]) => {
-            let mut one = listener(&lane.listener, families, names::INBOUND_PORT, &routes(lane));
+            let mut one = applications(lane, &lane.listener, families, names::INBOUND_PORT, plan);
             one["listener_filters"] = json!([{ "name": "envoy.filters.listener.original_dst", "typed_config": { "@type": ORIGINAL_DST } }]);
             vec![one]
         }
@@ -128,12 +127,21 @@ fn handed_over(lanes: &[Lane<'_>], families: Families, plan: &Plan) -> Vec<Value
     for lane in lanes {
         for family in &both {
             let suffix = if *family == Families::V6 && families == Families::Dual { "-v6" } else { "" };
-            let mut one = listener(&format!("{}{suffix}", lane.listener), *family, lane.port.number, &application_routes(lane, plan));
+            let mut one = applications(lane, &format!("{}{suffix}", lane.listener), *family, lane.port.number, plan);
             one["bind_to_port"] = json!(false);
             all.push(one);
         }
     }
     all
+}
+
+/// A listener whose requests are the application's.
+fn applications(lane: &Lane<'_>, name: &str, families: Families, port: u16, plan: &Plan) -> Value {
+    let mut one = listener(name, families, port, &application_routes(lane, plan));
+    if !lane.port.http2 {
+        one["filter_chains"][0]["filters"][0]["typed_config"]["upgrade_configs"] = json!([{ "upgrade_type": "websocket" }]);
+    }
+    one
 }
 
 fn application_routes(lane: &Lane<'_>, plan: &Plan) -> Value {

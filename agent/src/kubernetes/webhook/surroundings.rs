@@ -13,6 +13,7 @@ use kube::{Api, Client, Resource};
 use serde_json::Value;
 use std::fmt::Debug;
 use std::hash::Hash;
+use tokio::sync::watch;
 
 /// The three watches' results.
 #[derive(Clone)]
@@ -20,19 +21,34 @@ pub struct Surroundings {
     services: Store<Service>,
     namespaces: Store<Namespace>,
     scalers: Store<ShadowScaler>,
+    known: watch::Receiver<bool>,
 }
 
 impl Surroundings {
     /// Starts the watches; they go on until the runtime ends.
     pub fn watch(client: &Client) -> Self {
-        Self { services: follow(client, slim_service), namespaces: follow(client, |_| {}), scalers: follow(client, |_| {}) }
+        let (services, namespaces, scalers) = (follow(client, slim_service), follow(client, |_| {}), follow(client, |_| {}));
+        let (to, known) = watch::channel(false);
+        let stores = (services.clone(), namespaces.clone(), scalers.clone());
+        // One task waits for the stores: of several that wait for the same store, kube wakes only the last one that asked.
+        tokio::spawn(async move {
+            let _ = stores.0.wait_until_ready().await;
+            let _ = stores.1.wait_until_ready().await;
+            let _ = stores.2.wait_until_ready().await;
+            to.send_replace(true);
+        });
+        Self { services, namespaces, scalers, known }
     }
 
     /// Waits until everything has been read once.
     pub async fn known(&self) {
-        let _ = self.services.wait_until_ready().await;
-        let _ = self.namespaces.wait_until_ready().await;
-        let _ = self.scalers.wait_until_ready().await;
+        // An error means that the runtime ends.
+        let _ = self.known.clone().wait_for(|known| *known).await;
+    }
+
+    /// Whether everything has been read once.
+    pub fn is_known(&self) -> bool {
+        *self.known.borrow()
     }
 
     /// All ShadowScalers.
