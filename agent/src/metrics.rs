@@ -35,6 +35,9 @@ pub struct Metrics {
     dropped: GaugeVec,
     mismatches: IntGauge,
     fraction: Gauge,
+    cpu_cores: GaugeVec,
+    replica_cores: Gauge,
+    shadow_size: Gauge,
 }
 
 impl Metrics {
@@ -94,6 +97,15 @@ impl Metrics {
             )?,
             mismatches: keep(&r, IntGauge::new("foreshadow_agent_account_mismatches", "Snapshots whose account of copies did not close"))?,
             fraction: keep(&r, Gauge::new("foreshadow_agent_copy_fraction", "Copies per request now in force"))?,
+            cpu_cores: gauges(&r, "foreshadow_agent_cpu_cores", "Processor cores in use, all instances of the path together", "path")?,
+            replica_cores: keep(
+                &r,
+                Gauge::new("foreshadow_agent_replica_cores", "Processor cores that one production replica may use (NaN: not known)"),
+            )?,
+            shadow_size: keep(
+                &r,
+                Gauge::new("foreshadow_agent_shadow_size_ratio", "Cost of the shadow, in production replicas (0 = there is none)"),
+            )?,
             registry: r,
         })
     }
@@ -125,6 +137,8 @@ impl Metrics {
                 Some(path) => {
                     self.requests.with_label_values(&[name]).inc_by(path.requests);
                     self.bad.with_label_values(&[name]).inc_by(path.bad);
+                    // A path whose processor use is not read has no such series rather than a zero.
+                    path.cpu_cores.inspect(|cores| self.cpu_cores.with_label_values(&[name]).set(*cores));
                 }
                 None => self.gaps.with_label_values(&[name]).inc(),
             }
@@ -133,6 +147,8 @@ impl Metrics {
             self.load.set(production.arrivals as f64 / seconds);
         }
         self.fraction.set(sample.shadow.as_ref().map_or(0.0, |s| s.fraction));
+        self.shadow_size.set(sample.shadow.as_ref().map_or(0.0, |s| s.size));
+        self.replica_cores.set(sample.scale.replica_cores.unwrap_or(f64::NAN));
         for (state, count) in [("ready", sample.scale.ready), ("starting", sample.scale.starting), ("desired", sample.scale.desired)] {
             self.replicas.with_label_values(&[state]).set(count.into());
         }

@@ -2,12 +2,14 @@
 
 use foreshadow_agent::config::model::Mode;
 use foreshadow_agent::record::{Record, Session};
+use foreshadow_agent::store::{Limits, Store};
 use foreshadow_brain::latency::Latencies;
 use foreshadow_brain::sample::{PathSample, Sample, ScaleState, ShadowSample};
 use foreshadow_brain::{Brain, Settings};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 fn settings() -> Settings {
     Settings { threshold_ms: 150.0, max_replicas: 12, replica_start_s: 10.0, ..Settings::default() }
@@ -51,8 +53,8 @@ fn samples() -> Vec<Sample> {
         .collect()
 }
 
-fn export(file: &Path) {
-    let session = Session {
+fn session() -> Session {
+    Session {
         id: 1,
         started_ms: 1_700_000_000_000,
         workload: "shop".into(),
@@ -61,7 +63,21 @@ fn export(file: &Path) {
         warm_from_seq: 0,
         first_seq: 0,
         version: "test".into(),
-    };
+    }
+}
+
+/// The database that a running agent would have written.
+fn database(file: &Path) {
+    let mut store = Store::open(file, Limits { keep: Duration::from_secs(86_400), max_bytes: 1 << 30 }).expect("opened");
+    store.begin_session(session(), None).expect("begun");
+    let mut brain = Brain::new(settings());
+    for sample in samples() {
+        store.append(&sample, &brain.tick(&sample), &[]).expect("appended");
+    }
+}
+
+fn export(file: &Path) {
+    let session = session();
     let line = |record: &Record| serde_json::to_string(record).expect("JSON") + "\n";
     let mut text = line(&Record::Session { session });
     for (seq, sample) in samples().into_iter().enumerate() {
@@ -122,6 +138,24 @@ fn an_export_gives_a_table_json_and_a_page() {
     let ratio = document["model_over_recorded"].as_f64().expect("something was bad");
     assert!((0.4..2.5).contains(&ratio), "the curve must give about what was recorded for what ran: {ratio}");
     assert!(std::fs::read_to_string(html).expect("written").matches("<svg").count() == 2);
+}
+
+#[test]
+fn the_agents_database_gives_what_its_export_gives() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let (redb, text) = (file("shop.redb"), file("shop.jsonl"));
+    database(Path::new(&redb));
+    export(Path::new(&text));
+    let runs = |history: &str, json: &str| {
+        let out = backtest(&["--history", history, "--json", json]);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let text = std::fs::read_to_string(json).expect("written");
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["runs"].clone()
+    };
+    let (of_database, of_export) = (runs(&redb, &file("a.json")), runs(&text, &file("b.json")));
+    assert!(of_database.as_array().is_some_and(|r| r.len() > 5), "{of_database}");
+    assert_eq!(of_database, of_export);
 }
 
 #[test]

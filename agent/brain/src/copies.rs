@@ -14,8 +14,11 @@ use crate::settings::Settings;
 const CLIMB: f64 = 1.25;
 /// The same when it is known: coming back after a queue drained.
 const RETURN: f64 = 1.6;
-/// Bad fraction aimed at, in multiples of what the objective tolerates.
-const AIM: f64 = 1.5;
+/// Bad fraction aimed at, in multiples of what the objective tolerates: a second tells most of the edge well beyond it (the information of a count of
+/// failures rises with p (1 - p)), but farther on a queue stands, and while that drains nothing is told at all.
+const AIM: f64 = 3.0;
+/// Never aimed farther beyond the edge than this, in ln(rate / capacity), however flat the curve is believed to be.
+const FARTHEST: f64 = 0.12;
 /// The edge is known below this standard deviation of its logarithm.
 const KNOWN_SD: f64 = 0.2;
 
@@ -52,7 +55,7 @@ impl CopyController {
         }
         let (rate, reason) = match edge.estimate().filter(|e| e.sd < KNOWN_SD) {
             Some(e) => {
-                let u = bounded(edge.load_for_bad(AIM * (1.0 - settings.target_ratio)), 0.0, 0.06);
+                let u = bounded(edge.load_for_bad(AIM * (1.0 - settings.target_ratio)), 0.0, FARTHEST);
                 let aim = (e.mean + u).exp();
                 let rate = aim.min(before.max(path.arrival_rps).max(0.5 * aim) * RETURN.powf(seconds));
                 (rate, format!("at the edge: the shadow takes {:.1} rps, {:.1} rps keep it just beyond", e.median(), aim))

@@ -23,7 +23,8 @@ enum Job {
 
 const ROUND: [Job; 5] = [Job::Violation, Job::Latency, Job::ViolationAlone, Job::Cpu, Job::Memory];
 
-/// Violations since the last round from which there is something new to learn; with fewer the wait doubles, up to so many times `train_every_s`.
+/// Violations of production since the last round from which there is something new to learn; with fewer the wait doubles, up to so many times
+/// `train_every_s`. The shadow's are no news: it is held where it fails all the time.
 const NEWS: u32 = 4;
 const PATIENCE: f64 = 8.0;
 
@@ -85,19 +86,17 @@ impl Machines {
     pub fn observe(&mut self, production: Option<State>, alone: Option<State>, shadow: Option<State>) {
         self.turn = (self.turn + 1) % self.horizons.len().max(1);
         let Some(horizon) = self.horizons.get(self.turn).copied() else { return };
-        let mut news = 0;
-        let mut take = |state: Option<State>, history: &mut History, store: &mut Store| {
-            let Some(state) = state else { return };
-            history.push(state);
-            if let Some(example) = history.example(horizon, self.tolerated) {
-                news += u32::from(example.violated);
-                store.push(example);
-            }
+        let take = |state: Option<State>, history: &mut History, store: &mut Store| {
+            history.push(state?);
+            let example = history.example(horizon, self.tolerated)?;
+            let violated = example.violated;
+            store.push(example);
+            Some(violated)
         };
-        take(production, &mut self.production, &mut self.both);
+        let failed = take(production, &mut self.production, &mut self.both);
         take(alone, &mut self.production_alone, &mut self.alone);
         take(shadow, &mut self.shadow, &mut self.both);
-        self.news += news;
+        self.news += u32::from(failed == Some(true));
     }
 
     /// Forgets examples and models: a new release is another application.

@@ -61,7 +61,7 @@ pub fn samples(text: &str) -> Result<Vec<Sample>, String> {
             production: path("production"),
             shadow: shadow.map(|path| ShadowSample {
                 path,
-                size: at(get("shadow_size", ""), now).unwrap_or(1.0),
+                size: at(get("shadow_size_ratio", ""), now).filter(|s| *s > 0.0).unwrap_or(1.0),
                 ready: true,
                 ..Default::default()
             }),
@@ -99,6 +99,42 @@ mod tests {
         let first = samples[0].production.as_ref().unwrap();
         assert_eq!((samples[0].at_ms, samples[0].interval_ms, first.requests, first.bad), (15_000, 5_000, 500, 7));
         assert_eq!((samples[1].production.as_ref(), samples[1].scale.ready), (None, 4));
+    }
+
+    #[test]
+    fn the_agents_own_metrics_are_what_is_read() {
+        use crate::live::Latest;
+        let metrics = crate::metrics::Metrics::new().unwrap();
+        let path = |requests, cores| PathSample { requests, bad: 1, cpu_cores: Some(cores), ..Default::default() };
+        let sample = Sample {
+            interval_ms: 1_000,
+            production: Some(path(90, 1.5)),
+            shadow: Some(ShadowSample { path: path(40, 0.25), size: 0.5, ..Default::default() }),
+            scale: ScaleState { desired: 4, ready: 3, starting: 1, replica_cores: Some(0.4), ..Default::default() },
+            ..Default::default()
+        };
+        let latest = Latest { sample: Some(std::sync::Arc::new(sample)), ..Default::default() };
+        // What a server that scrapes twice would answer.
+        let mut series: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for t in [10, 15] {
+            metrics.publish(&latest, 0);
+            for family in metrics.gather().iter().filter(|f| f.name().starts_with("foreshadow_agent_")) {
+                for metric in family.get_metric() {
+                    let labels: String = metric.get_label().iter().map(|l| format!(r#","{}":"{}""#, l.name(), l.value())).collect();
+                    let value = metric.get_counter().get_value().max(metric.get_gauge().get_value());
+                    let key = format!(r#"{{"__name__":"{}"{labels}}}"#, family.name());
+                    series.entry(key).or_default().push(format!(r#"[{t},"{value}"]"#));
+                }
+            }
+        }
+        let rows: Vec<String> = series.iter().map(|(m, v)| format!(r#"{{"metric":{m},"values":[{}]}}"#, v.join(","))).collect();
+        let text = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{}]}}}}"#, rows.join(","));
+        let read = &samples(&text).unwrap()[0];
+        let (production, shadow) = (read.production.as_ref().unwrap(), read.shadow.as_ref().unwrap());
+        assert_eq!((production.requests, production.bad, production.cpu_cores), (90, 1, Some(1.5)));
+        assert_eq!((shadow.path.requests, shadow.path.cpu_cores, shadow.size), (40, Some(0.25), 0.5));
+        let scale = &read.scale;
+        assert_eq!((scale.desired, scale.ready, scale.starting, scale.replica_cores), (4, 3, 1, Some(0.4)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::plan::Outlook;
 use crate::series::Observation;
 
 /// A fall of ln capacity over a start-up time that is worth an alarm.
-const FALL: f64 = -0.06;
+const FALL: f64 = -0.09;
 /// A load this much above what was expected half a start-up time ago is a step.
 const STEP: f64 = 1.35;
 

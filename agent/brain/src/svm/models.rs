@@ -15,8 +15,12 @@ use ndarray::{Array1, Array2};
 const ENOUGH: usize = 40;
 /// Fewest examples of each kind to classify.
 const ENOUGH_EACH: usize = 8;
+/// Most examples that a regression is fitted and judged on: its cost grows faster than their square, its bands hardly narrow.
+const MOST_REGRESSED: usize = 180;
 /// Width of the Gaussian kernel, in squared standard deviations: twice the number of coordinates.
 const WIDTH: f64 = 2.0 * DIM as f64;
+/// Support vectors taken at once.
+const LANES: usize = 32;
 /// Stopping tolerance of the solver.
 const TOLERANCE: f64 = 1e-2;
 
@@ -59,7 +63,8 @@ fn split<'a, 'b>(examples: &'b [&'a Example]) -> (&'b [&'a Example], &'b [&'a Ex
 /// What a trained machine computes: a weighted sum of Gaussian kernels over its support vectors, less an offset.
 #[derive(Debug, Clone)]
 struct Expansion {
-    vectors: Vec<[f64; DIM]>,
+    /// Coordinate after coordinate, each of all vectors: what compilers make vectors of.
+    columns: Vec<f64>,
     weights: Vec<f64>,
     rho: f64,
 }
@@ -68,16 +73,23 @@ impl Expansion {
     /// The support vectors of a machine among the points that it was trained on.
     fn of<T>(svm: &Svm<f64, T>, points: &Array2<f64>) -> Self {
         let supports = || svm.alpha.iter().enumerate().filter(|(_, a)| a.abs() > 1e-13);
-        let vector = |i: usize| std::array::from_fn(|c| points[(i, c)]);
-        Self { vectors: supports().map(|(i, _)| vector(i)).collect(), weights: supports().map(|(_, a)| *a).collect(), rho: svm.rho }
+        let columns = (0..DIM).flat_map(|c| supports().map(move |(i, _)| points[(i, c)])).collect();
+        Self { columns, weights: supports().map(|(_, a)| *a).collect(), rho: svm.rho }
     }
 
     fn value(&self, x: &[f64; DIM]) -> f64 {
-        let kernel = |v: &[f64; DIM]| {
-            let distance: f64 = v.iter().zip(x).map(|(a, b)| (a - b) * (a - b)).sum();
-            exp(-distance / WIDTH)
-        };
-        self.vectors.iter().zip(&self.weights).map(|(v, w)| w * kernel(v)).sum::<f64>() - self.rho
+        let mut sum = -self.rho;
+        for from in (0..self.weights.len()).step_by(LANES) {
+            let weights = &self.weights[from..self.weights.len().min(from + LANES)];
+            let mut distances = [0.0; LANES];
+            for (column, x) in self.columns.chunks_exact(self.weights.len()).zip(x) {
+                let column = &column[from..from + weights.len()];
+                distances.iter_mut().zip(column).for_each(|(d, v)| *d += (v - x) * (v - x));
+            }
+            let kernels = distances.map(|d| exp(-d / WIDTH));
+            sum += weights.iter().zip(kernels).map(|(w, k)| w * k).sum::<f64>();
+        }
+        sum
     }
 }
 
@@ -92,7 +104,11 @@ pub struct Regression {
 impl Regression {
     /// Fits the examples that have the target; None when there are too few.
     pub fn fit(examples: &[&Example], target: impl Fn(&Example) -> Option<f64>) -> Option<Self> {
-        let usable: Vec<&Example> = examples.iter().copied().filter(|e| target(e).is_some()).collect();
+        let mut usable: Vec<&Example> = examples.iter().copied().filter(|e| target(e).is_some()).collect();
+        // Thinned evenly from the newest back.
+        let every = usable.len().div_ceil(MOST_REGRESSED).max(1);
+        usable = usable.into_iter().rev().step_by(every).collect();
+        usable.reverse();
         let (fit, held) = split(&usable);
         if fit.len() < ENOUGH || held.len() < ENOUGH / 4 {
             return None;
