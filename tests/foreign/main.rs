@@ -55,13 +55,14 @@ fn the_loop_runs_on_a_server_that_is_not_ours_and_a_surge_raises_the_floor() {
     let arm = &figures["arms"][0];
     let surge = figures["faults"][0]["start_s"].as_f64().expect("the load rises at some time");
 
-    // Four threads of 80 ms each: no replica takes more than 50 requests a second, whatever calibration and tracking say.
-    let tracked: Vec<f64> = arm["tracked"].as_array().into_iter().flatten().filter_map(|t| t["capacity_rps"].as_f64()).collect();
-    assert!(!tracked.is_empty(), "capacity is not tracked: {arm}");
-    let mut sorted = tracked.clone();
-    sorted.sort_by(f64::total_cmp);
-    let median = sorted[sorted.len() / 2];
-    assert!((25.0..75.0).contains(&median), "a replica takes 50 requests a second; tracked: {tracked:?}");
+    // Four threads of 80 ms each: no replica takes more than 50 requests a second. Whether the shadow's half of the processor matters is found out
+    // while the load is on, so the end of the run counts.
+    let tracked: Vec<f64> = arm["tracked"].as_array().into_iter().flatten().filter_map(|t| t["capacity_rps"][1].as_f64()).collect();
+    assert!(tracked.len() > 60, "capacity is not tracked: {arm}");
+    let mut late = tracked[tracked.len() * 2 / 3..].to_vec();
+    late.sort_by(f64::total_cmp);
+    let median = late[late.len() / 2];
+    assert!((25.0..75.0).contains(&median), "a replica takes 50 requests a second; tracked: {tracked:.0?}");
 
     let raises: Vec<f64> = arm["floor_raises"].as_array().into_iter().flatten().filter_map(|r| r["at_s"].as_f64()).collect();
     assert!(raises.iter().any(|at| *at >= surge), "the load rises at {surge} s, the floor at {raises:?}: {}", arm["decisions"]);
