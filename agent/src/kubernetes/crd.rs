@@ -1,6 +1,6 @@
 //! `ShadowScaler`, foreshadow.dev/v1alpha1: what people ask for and what they are told back.
 //!
-//! Used by every Kubernetes part. The schema that the API server checks is generated from these types ([`definition`]); a test holds
+//! Used by every Kubernetes part. The schema that the API server checks is generated from these types ([`definition()`]); a test holds
 //! manifests/ to it. Field names and units are those of the local configuration (config/local.yaml) in Kubernetes' spelling.
 
 pub mod actuation;
