@@ -48,28 +48,43 @@ fn demo(server: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(&json).expect("figures are written")).expect("figures are JSON")
 }
 
-#[test]
-fn the_loop_runs_on_a_server_that_is_not_ours_and_a_surge_raises_the_floor() {
-    let Some(waitress) = waitress() else { return };
-    let figures = demo(&format!("exec '{}' --listen 127.0.0.1:$PORT --threads 4 httpbin:app", waitress.display()));
+/// What a run must show; the error is what it showed instead.
+fn judge(figures: &Value) -> Result<(), String> {
     let arm = &figures["arms"][0];
     let surge = figures["faults"][0]["start_s"].as_f64().expect("the load rises at some time");
 
     // Four threads of 80 ms each: no replica takes more than 50 requests a second. Whether the shadow's half of the processor matters is found out
     // while the load is on, so the end of the run counts.
     let tracked: Vec<f64> = arm["tracked"].as_array().into_iter().flatten().filter_map(|t| t["capacity_rps"][1].as_f64()).collect();
-    assert!(tracked.len() > 60, "capacity is not tracked: {arm}");
     let mut late = tracked[tracked.len() * 2 / 3..].to_vec();
     late.sort_by(f64::total_cmp);
-    let median = late[late.len() / 2];
-    assert!((25.0..75.0).contains(&median), "a replica takes 50 requests a second; tracked: {tracked:.0?}");
-
+    let median = late.get(late.len() / 2).copied();
+    if tracked.len() < 60 || !median.is_some_and(|m| (25.0..75.0).contains(&m)) {
+        return Err(format!("a replica takes 50 requests a second; tracked: {tracked:.0?}"));
+    }
     let raises: Vec<f64> = arm["floor_raises"].as_array().into_iter().flatten().filter_map(|r| r["at_s"].as_f64()).collect();
-    assert!(raises.iter().any(|at| *at >= surge), "the load rises at {surge} s, the floor at {raises:?}: {}", arm["decisions"]);
+    if !raises.iter().any(|at| *at >= surge) {
+        return Err(format!("the load rises at {surge} s, the floor at {raises:?}: {}", arm["decisions"]));
+    }
+    Ok(())
+}
 
-    let copies = &figures["copies"];
-    let dropped: u64 = copies["dropped"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
-    let (eligible, completed) = (copies["eligible"].as_u64(), copies["completed"].as_u64());
-    assert!(completed.is_some_and(|n| n > 100), "copies reach the shadow: {copies}");
-    assert_eq!(eligible, completed.map(|n| n + dropped), "the account closes: {copies}");
+#[test]
+fn the_loop_runs_on_a_server_that_is_not_ours_and_a_surge_raises_the_floor() {
+    let Some(waitress) = waitress() else { return };
+    let server = format!("exec '{}' --listen 127.0.0.1:$PORT --threads 4 httpbin:app", waitress.display());
+    let run = || {
+        let figures = demo(&server);
+        let copies = &figures["copies"];
+        let dropped: u64 = copies["dropped"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+        let (eligible, completed) = (copies["eligible"].as_u64(), copies["completed"].as_u64());
+        assert!(completed.is_some_and(|n| n > 100), "copies reach the shadow: {copies}");
+        assert_eq!(eligible, completed.map(|n| n + dropped), "the account closes: {copies}");
+        judge(&figures)
+    };
+    // It measures: a machine that does something else for a moment may spoil a run, but not two.
+    if let Err(first) = run() {
+        eprintln!("once more, after: {first}");
+        run().unwrap();
+    }
 }
