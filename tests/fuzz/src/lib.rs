@@ -2,6 +2,8 @@
 //!
 //! The programs in `src/bin` hand them to libFuzzer, `cargo fuzz-proxy` builds and runs those.
 
+#![cfg(feature = "targets")]
+
 pub mod config;
 pub mod framing;
 pub mod headers;

@@ -48,6 +48,10 @@ impl Target {
         }
     }
 
+    fn program(self) -> String {
+        format!("fuzz-{}", self.name())
+    }
+
     /// What libFuzzer starts from.
     fn seeds(self, root: &Path) -> Vec<Vec<u8>> {
         match self {
@@ -57,12 +61,15 @@ impl Target {
                 vec![b"connection:close, x-a\nx-a:1\nx-forwarded-for:1.2.3.4, 5.6.7.8\nte:trailers\nx-envoy-retry-on:5xx".to_vec()]
             }
             Self::Framing => [
-                "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
-                "POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc",
-                "POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0",
+                &b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..],
+                b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc",
+                b"POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-t: 1\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+                b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, x-a\r\nupgrade: websocket\r\nexpect: 100-continue\r\n\r\n",
+                // A connection's first words, SETTINGS; GET / on stream 1 in HPACK's static table; POST on stream 3 with a body of three bytes.
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a\
+                  \0\0\x06\x01\x04\0\0\0\x03\x83\x86\x84\x41\x01a\0\0\x03\0\x01\0\0\0\x03abc",
             ]
-            .map(|s| s.as_bytes().to_vec())
+            .map(<[u8]>::to_vec)
             .into(),
         }
     }
@@ -108,7 +115,8 @@ fn run(args: &Args) -> Result<usize, String> {
 
 fn build(root: &Path, target: &Path) -> Result<(), String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--profile", "fuzz", "-p", "foreshadow-fuzz", "--bins", "--target-dir"]).arg(target);
+    command.args(["build", "--quiet", "--profile", "fuzz", "-p", "foreshadow-fuzz", "--features", "targets", "--target-dir"]).arg(target);
+    command.args(Target::ALL.iter().flat_map(|one| ["--bin".into(), one.program()]));
     // A target of its own, so that build scripts and macros are not built with coverage.
     command.args(["--target", &host()?]).current_dir(root).env("RUSTFLAGS", FLAGS);
     match command.status() {
