@@ -3,6 +3,7 @@
 
 pub mod chains;
 pub mod client;
+pub mod gather;
 pub mod original;
 pub mod preface;
 pub mod stream;

@@ -26,6 +26,7 @@ use crate::upstream::errand::Errand;
 use crate::upstream::patience::Limits;
 use crate::upstream::request::{Parcel, RequestBody};
 use crate::upstream::{Upstream, retry};
+use change::{Change, Wish};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -33,7 +34,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use notes::Notes;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use own::{gone, unheard};
 
@@ -59,17 +60,19 @@ pub async fn serve(
         Ok(Step::Answer(answer)) => own::local_answer(answer, manager, &mut notes),
         Ok(Step::Forward(mut way)) => {
             let upstream = way.upstream;
-            let sent = match way.retry.take() {
-                None => way.upstream.send(&mut way.parcel, way.errand).await,
-                // Rare, and large: not to be part of every request's future.
-                Some(retry) => Box::pin(retry::send(way.upstream, &mut way.parcel, way.errand, retry)).await,
-            };
-            notes.sent(way.upstream, &sent);
-            let sent = classified(sent, way.class.take());
             let answered = match way.change.take() {
-                None => way.answered(sent, &notes),
                 // Rare, and large: not to be part of every request's future.
-                Some(idle) => Box::pin(change::answered(way, sent, idle, &notes)).await,
+                Some(change) => Box::pin(change::send(way, change, &mut notes)).await,
+                None => {
+                    let sent = match way.retry.take() {
+                        None => way.upstream.send(&mut way.parcel, way.errand).await,
+                        // Rare, and large, too.
+                        Some(retry) => Box::pin(retry::send(way.upstream, &mut way.parcel, way.errand, retry)).await,
+                    };
+                    notes.sent(way.upstream, &sent);
+                    let sent = classified(sent, way.class.take());
+                    way.answered(sent, &notes)
+                }
             };
             answered.unwrap_or_else(|error| {
                 if !error.is_refusal() {
@@ -101,14 +104,14 @@ struct Way<'a> {
     answer_headers: &'a HeaderOps,
     manager: &'a HttpManager,
     class: Option<Rc<RouteStats>>,
-    /// The request asks for another protocol, on which nothing may move for so long.
-    change: Option<Option<Duration>>,
+    /// The request wants its connection to become something else.
+    change: Option<Change>,
 }
 
 impl Way<'_> {
     fn answered(mut self, sent: Result<Response<UpstreamBody>, ProxyError>, notes: &Notes) -> Result<Response<AnswerBody>, ProxyError> {
         let status = sent.as_ref().map_or_else(|e| e.status(), Response::status);
-        let first_byte_us = sent.as_ref().ok().map(|s| s.body().first_byte_us);
+        let first_byte_us = sent.as_ref().ok().map(|s| s.body().first_byte_us());
         let watch = self.copies.as_mut().and_then(|copies| copies.answered(status, first_byte_us));
         let mut answer = sent?.map(|body| AnswerBody::upstream(body).watched(watch));
         *answer.version_mut() = Version::HTTP_11;
@@ -152,8 +155,8 @@ struct Routed<'a, 'c> {
     host: HeaderValue,
     /// One of the kubelet's: neither copied nor counted.
     probe: bool,
-    /// The protocol that it asks for instead.
-    change: Option<HeaderValue>,
+    /// What it wants its connection to become.
+    change: Option<Change>,
 }
 
 /// Arrive, route.
@@ -171,7 +174,7 @@ fn begin<'a>(
     if head.version < Version::HTTP_11 && !manager.connection.accept_http_10 {
         return Ok(Step::Answer(reply::with(StatusCode::UPGRADE_REQUIRED, "Upgrade Required")));
     }
-    let change = change::wish(&head);
+    let wish = change::wish(&mut head);
     notes.open(state, id, arrived, client, Some(&head));
     let host = host::normalize(manager, arrive::admit(&mut head)?, client.local.port());
     if let Some(to) = arrive::normalize(manager, &mut head)? {
@@ -188,12 +191,10 @@ fn begin<'a>(
     let route = match router::find(&manager.routes, &head, host_text, state) {
         Found::Route(route) => route,
         Found::TlsRequired => return own::redirected(redirect::to_tls(&head, host_text), None, notes),
-        Found::Nothing => return Err(ProxyError::NoRoute),
+        Found::Nothing => return Err(if wish == Some(Wish::Tunnel) { ProxyError::Connecting } else { ProxyError::NoRoute }),
     };
     notes.named(route);
-    if let Some(protocol) = &change {
-        change::allow(protocol, manager, &route.action, state)?;
-    }
+    let change = wish.map(|wish| change::allow(wish, &head, manager, &route.action, state)).transpose()?;
     let to = match &route.action {
         RouteAction::Direct { status, body } => return Ok(Step::Answer(own::direct(*status, body, route, notes))),
         RouteAction::Redirect(to) => {
@@ -209,6 +210,7 @@ impl<'a> Routed<'a, '_> {
     /// Prepare, copy.
     fn leave(self, mut head: Parts, body: Incoming, notes: &mut Notes) -> Result<Way<'a>, ProxyError> {
         let Self { state, stats, manager, client, route, to, arrived, origin, host, probe, change } = self;
+        let http2 = head.version == Version::HTTP_2;
         let (cluster, weighted) = target::choose(&to.to, &head, state)?;
         let hashed = if to.hash.is_empty() { Hashed::default() } else { hash::hash(&to.hash, &head, origin.address) };
         notes.cookie = hashed.cookie;
@@ -239,13 +241,15 @@ impl<'a> Routed<'a, '_> {
             per_try_idle: terms.per_try_idle,
             longest: terms.longest,
         };
-        let errand = Errand { auto_host, hash: hashed.hash, high_priority: to.high_priority, ..limits.into() };
+        let change = change.map(|mut change| {
+            change.ask(&mut head, upstream.cluster.protocol);
+            change.idle = limits.idle;
+            change
+        });
+        let tunnel = change.as_ref().is_some_and(Change::by_connect);
+        let errand = Errand { auto_host, hash: hashed.hash, high_priority: to.high_priority, http2, tunnel, ..limits.into() };
         let answer_headers = weighted.and_then(|w| w.headers.as_deref()).map_or(&route.response_headers, |own| &own.1);
         let class = if probe { None } else { state.class(stats, route, upstream) };
-        let change = change.map(|protocol| {
-            change::ask(protocol, &mut head.headers);
-            limits.idle
-        });
         let parcel = Some(Request::from_parts(head, body));
         Ok(Way { upstream, parcel, errand, retry: terms.retry, copies, answer_headers, manager, class, change })
     }

@@ -153,6 +153,11 @@ impl State {
         }
     }
 
+    /// Run-time values now.
+    pub fn overrides(&self) -> Arc<Overrides> {
+        self.overrides.borrow().clone()
+    }
+
     /// TLS contexts from now on.
     pub fn set_tls(&self, contexts: &Arc<Contexts>) {
         for (upstream, probe) in self.upstreams.iter().zip(&self.probes) {

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod endpoint;
 pub mod errand;
 pub mod exchange;
+pub mod open;
 pub mod original;
 pub mod patience;
 pub mod replay;
@@ -181,6 +182,7 @@ impl Upstream {
         self.stats.requests.add(1);
         let lane = self.lane(errand.high_priority);
         let mut flight = Flight::start(&self.stats, &lane.active, errand.limits.arrived);
+        flight.tunnels(errand.tunnel);
         if lane.active.get() > lane.breaker.max_requests {
             return Err(flight.fail(ProxyError::Overflow));
         }
@@ -219,7 +221,8 @@ impl Upstream {
         tried: &mut Option<SocketAddr>,
         flight: &mut Flight,
     ) -> Result<Answer, ProxyError> {
-        if self.cluster.protocol != Protocol::Http2 {
+        let shared = self.cluster.protocol == Protocol::Http2 || self.cluster.protocol == Protocol::Downstream && errand.http2;
+        if !shared {
             let lane = self.lane(errand.high_priority);
             let slot = match lane.slots.try_take() {
                 Some(slot) => slot,
@@ -242,7 +245,7 @@ impl Upstream {
             if let (true, Some(name), Some(request)) = (errand.auto_host, &endpoint.hostname, parcel.as_mut()) {
                 request.headers_mut().insert(HOST, name.clone());
             }
-            match exchange::send(&endpoint, &self.connector, parcel).await {
+            match exchange::send(&endpoint, &self.connector, parcel, errand.http2).await {
                 Err(why) => {
                     endpoint.ended(why);
                     error = why;

@@ -51,3 +51,5 @@ mod strict;
 mod telemetry;
 #[path = "dataplane/tls.rs"]
 mod tls;
+#[path = "dataplane/tunnels.rs"]
+mod tunnels;

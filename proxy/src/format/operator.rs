@@ -76,6 +76,8 @@ pub enum Operator {
     Local(Part),
     /// `UPSTREAM_HOST`, `UPSTREAM_REMOTE_ADDRESS` and its parts.
     Upstream(Part),
+    /// `UPSTREAM_LOCAL_ADDRESS` and its parts.
+    UpstreamLocal(Part),
     /// An operator without arguments.
     Simple(Simple),
 }
@@ -135,10 +137,14 @@ pub enum Simple {
     PeerUris,
     /// `DOWNSTREAM_PEER_DNS_SAN`
     PeerHosts,
+    /// `UPSTREAM_TLS_VERSION`
+    UpstreamTlsVersion,
+    /// `UPSTREAM_TLS_CIPHER`
+    UpstreamTlsCipher,
 }
 
 /// Names of operators without arguments.
-pub const SIMPLE: [(&str, Simple); 27] = [
+pub const SIMPLE: [(&str, Simple); 29] = [
     ("PROTOCOL", Simple::Protocol),
     ("UPSTREAM_PROTOCOL", Simple::UpstreamProtocol),
     ("RESPONSE_CODE", Simple::ResponseCode),
@@ -166,6 +172,8 @@ pub const SIMPLE: [(&str, Simple); 27] = [
     ("DOWNSTREAM_PEER_SERIAL", Simple::PeerSerial),
     ("DOWNSTREAM_PEER_URI_SAN", Simple::PeerUris),
     ("DOWNSTREAM_PEER_DNS_SAN", Simple::PeerHosts),
+    ("UPSTREAM_TLS_VERSION", Simple::UpstreamTlsVersion),
+    ("UPSTREAM_TLS_CIPHER", Simple::UpstreamTlsCipher),
 ];
 
 /// Response flags with their long names.
@@ -223,6 +231,7 @@ impl Operator {
             Self::DirectRemote(part) => address(Some(record.client.remote), *part),
             Self::Local(part) => address(Some(record.client.local), *part),
             Self::Upstream(part) => address(record.upstream, *part),
+            Self::UpstreamLocal(part) => address(record.connected.as_ref().and_then(|c| c.local), *part),
             Self::Simple(simple) => simple.value(record),
         }
     }
@@ -278,6 +287,8 @@ impl Simple {
             Self::PeerSerial => peer(record, |p| &p.serial),
             Self::PeerUris => peer(record, |p| &p.uris),
             Self::PeerHosts => peer(record, |p| &p.hosts),
+            Self::UpstreamTlsVersion => upstream_tls(record).map_or(Value::Unknown, |tls| text(tls.0)),
+            Self::UpstreamTlsCipher => upstream_tls(record).map_or(Value::Unknown, |tls| text(tls.1)),
         }
     }
 }
@@ -285,6 +296,10 @@ impl Simple {
 /// Of the client's certificate, when it showed one.
 fn peer(record: &Record, part: fn(&Peer) -> &String) -> Value<'_> {
     record.client.peer.as_deref().map_or(Value::Unknown, |peer| some(part(peer)))
+}
+
+fn upstream_tls(record: &Record) -> Option<(&'static str, &'static str)> {
+    record.connected.as_ref()?.tls
 }
 
 fn text<'a>(text: impl Into<Cow<'a, str>>) -> Value<'a> {

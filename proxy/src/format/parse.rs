@@ -8,7 +8,7 @@ use crate::nearest::nearest;
 use http::HeaderName;
 
 /// Operators with an optional argument or with parts, for suggestions.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 23] = [
     "START_TIME",
     "EMIT_TIME",
     "REQ",
@@ -29,6 +29,9 @@ const OTHERS: [&str; 20] = [
     "UPSTREAM_HOST",
     "UPSTREAM_REMOTE_ADDRESS",
     "UPSTREAM_REMOTE_PORT",
+    "UPSTREAM_LOCAL_ADDRESS",
+    "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+    "UPSTREAM_LOCAL_PORT",
 ];
 
 /// What is wrong with a text: what, and what would be right.
@@ -124,6 +127,7 @@ fn operator(name: &str, argument: Option<&str>) -> Result<Operator, Wrong> {
         ("DOWNSTREAM_DIRECT_REMOTE_", Operator::DirectRemote),
         ("DOWNSTREAM_LOCAL_", Operator::Local),
         ("UPSTREAM_REMOTE_", Operator::Upstream),
+        ("UPSTREAM_LOCAL_", Operator::UpstreamLocal),
     ] {
         if let Some(part) = both(name, prefix) {
             return Ok(make(part));

@@ -5,11 +5,13 @@
 
 use super::Wanted;
 use crate::listener::client::Client;
+use crate::runtime::Overrides;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, Version, request};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How gRPC ended.
@@ -79,6 +81,19 @@ pub struct Record {
     pub bytes_sent: u64,
     /// One of the kubelet's probes.
     pub probe: bool,
+    /// Run-time values in force when it arrived.
+    pub runtime: Option<Arc<Overrides>>,
+    /// What is known of the connection to the endpoint.
+    pub connected: Option<Rc<Connected>>,
+}
+
+/// A connection to an endpoint.
+#[derive(Debug)]
+pub struct Connected {
+    /// Its near end.
+    pub local: Option<SocketAddr>,
+    /// TLS version and cipher suite, when it has TLS.
+    pub tls: Option<(&'static str, &'static str)>,
 }
 
 impl Record {
@@ -111,6 +126,8 @@ impl Record {
             duration: None,
             bytes_sent: 0,
             probe: false,
+            runtime: None,
+            connected: None,
         }
     }
 

@@ -49,7 +49,7 @@ pub async fn ask(probe: &Probe, cluster: &str, address: SocketAddr, tls: Option<
 async fn open(address: SocketAddr, tls: Option<Arc<Client>>) -> io::Result<(Stream, bool)> {
     let stream = TcpStream::connect(address).await?;
     let Some(client) = tls else { return Ok((Stream::Plain(stream), false)) };
-    let (config, name) = client.towards(address.ip());
+    let (config, name) = client.towards(address.ip(), None);
     let stream = TlsConnector::from(config).connect(name, stream).await?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((Stream::Tls(Box::new(stream.into())), http2))

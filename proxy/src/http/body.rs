@@ -21,7 +21,6 @@ pub struct AnswerBody<G = ()> {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "boxing the common case would cost every request an allocation")]
 enum From {
     Own(Option<Bytes>),
     Upstream(UpstreamBody),

@@ -1,6 +1,7 @@
 //! A connection's byte stream, with TLS or without; the same type on both sides of the proxy, so that hyper is compiled once for both.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,6 +15,28 @@ pub enum Stream {
     Plain(TcpStream),
     /// Inside TLS.
     Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Its near end, when the system still knows it.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket().local_addr().ok()
+    }
+
+    /// Its TLS session, if it has TLS.
+    pub fn tls(&self) -> Option<&rustls::CommonState> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().1),
+        }
+    }
 }
 
 impl AsRawFd for Stream {

@@ -83,7 +83,7 @@ impl Copy {
         if let Some(class) = class {
             answer.body_mut().classify(class);
         }
-        let side = Side::new(answer.status(), Some(answer.body().first_byte_us));
+        let side = Side::new(answer.status(), Some(answer.body().first_byte_us()));
         let mut digest = self.pair.as_ref().and_then(|pair| pair.head(Which::Copy, side));
         let mut body = pin!(answer.body_mut());
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {

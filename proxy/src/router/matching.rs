@@ -4,12 +4,14 @@ use super::Circumstances;
 use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, QueryMatch, RouteMatch};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use std::borrow::Cow;
 
 /// Whether all conditions hold; `path` is the request's without its query.
 pub fn matches(route: &RouteMatch, head: &Parts, path: &str, host: &str, now: &impl Circumstances) -> bool {
-    path_matches(&route.path, route.ignore_case, path)
+    // A tunnel has no path, and nothing but a matcher of its own matches it.
+    (head.method == Method::CONNECT) == matches!(route.path, PathMatch::Connect)
+        && path_matches(&route.path, route.ignore_case, path)
         && route.headers.iter().all(|h| header_matches(h, head, host))
         && route.query.iter().all(|q| query_matches(q, head.uri.query().unwrap_or_default()))
         && (!route.grpc || is_grpc(head.headers.get(CONTENT_TYPE)))
@@ -22,6 +24,7 @@ fn path_matches(matcher: &PathMatch, ignore_case: bool, path: &str) -> bool {
         PathMatch::Exact(exact) => after(exact, ignore_case, path).is_some_and(str::is_empty),
         PathMatch::SeparatedPrefix(prefix) => after(prefix, ignore_case, path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
         PathMatch::Regex(regex) => regex.is_match(path),
+        PathMatch::Connect => true,
     }
 }
 

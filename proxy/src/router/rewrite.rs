@@ -16,6 +16,9 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// # Errors
 /// When what comes out is no path.
 pub fn path(matched: &PathMatch, to: &Forward, head: &mut Parts) -> Result<(), ProxyError> {
+    if matches!(matched, PathMatch::Connect) {
+        return Ok(());
+    }
     if let Some(rewrite) = &to.path_rewrite {
         let before = path_and_query(head).to_owned();
         head.uri = new_path(matched, rewrite, &before).parse().map_err(|_| ProxyError::Invalid("the path cannot be rewritten"))?;
@@ -43,7 +46,7 @@ pub fn new_path(matched: &PathMatch, rewrite: &PathRewrite, path_and_query: &str
         PathRewrite::Prefix(new) => {
             let replaced = match matched {
                 PathMatch::Prefix(p) | PathMatch::SeparatedPrefix(p) => p.len(),
-                PathMatch::Exact(_) | PathMatch::Regex(_) => path.len(),
+                PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::Connect => path.len(),
             };
             format!("{new}{}{query}", path.get(replaced..).unwrap_or_default())
         }

@@ -49,9 +49,6 @@ fn path_and_query(head: &Parts) -> &str {
 
 /// Refuses what is not served here; the host of what is.
 pub(super) fn admit(head: &mut Parts) -> Result<HeaderValue, ProxyError> {
-    if head.method == Method::CONNECT {
-        return Err(ProxyError::Connecting);
-    }
     if head.version == Version::HTTP_2 {
         join_cookies(head);
     }

@@ -10,6 +10,7 @@ use crate::listener::client::Client;
 use crate::state::State;
 use crate::upstream::Upstream;
 use crate::upstream::answer::UpstreamBody;
+use crate::upstream::changed::Changed;
 use crate::upstream::request::Upload;
 use http::header::HeaderValue;
 use http::request::Parts;
@@ -35,7 +36,8 @@ impl Notes {
     /// A request has come, or something that did not become one: then there is no head.
     pub fn open(&mut self, state: &State, manager: ManagerId, arrived: Instant, client: &Rc<Client>, head: Option<&Parts>) {
         if let Some(wanted) = &state.config.managers[manager].wanted {
-            let record = Record::open(arrived, client.clone(), head);
+            let mut record = Record::open(arrived, client.clone(), head);
+            record.runtime = Some(state.overrides());
             self.log = Some(Box::new(Logged::new(record, wanted.clone(), state.loggers[manager].clone())));
         }
     }
@@ -87,12 +89,24 @@ impl Notes {
         match sent {
             Ok(answer) => {
                 record.upstream = answer.body().address();
-                record.first_byte = Some(Duration::from_micros(answer.body().first_byte_us));
+                record.connected = answer.body().connected();
+                record.first_byte = Some(Duration::from_micros(answer.body().first_byte_us()));
                 record.upstream_protocol = Some(if answer.version() == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 });
                 record.details = "via_upstream".into();
                 log.record.response(answer.status().as_u16(), answer.headers(), &log.wanted);
             }
             Err(_) => record.upstream = failed_at,
+        }
+    }
+
+    /// A connection was opened for it, or was not.
+    pub fn opened(&mut self, upstream: &Upstream, opened: Option<&Changed>) {
+        let Some(log) = &mut self.log else { return };
+        let (failed_at, attempts) = upstream.last_told();
+        log.record.attempts = attempts.max(1);
+        log.record.upstream = opened.map_or(failed_at, Changed::address);
+        if opened.is_some() {
+            log.record.details = "via_upstream".into();
         }
     }
 

@@ -86,7 +86,8 @@ pub const RELOAD_REFUSED: &str = "foreshadow_config_last_reload_refused";
 pub const GENERATION: &str = "foreshadow_config_generation";
 
 /// Counters of a cluster that are counted by name: the event, the metric, its help. Label `envoy_cluster_name`.
-pub const CLUSTER_EVENTS: [(&str, &str, &str); 26] = [
+pub const CLUSTER_EVENTS: [(&str, &str, &str); 27] = [
+    ("idle_overflow", "foreshadow_cluster_idle_overflow_total", "Connections closed after use: as many as may be were idle already"),
     ("upstream_rq_retry", "envoy_cluster_upstream_rq_retry", "Requests tried again"),
     ("upstream_rq_retry_success", "envoy_cluster_upstream_rq_retry_success", "Retries that helped"),
     ("upstream_rq_retry_overflow", "envoy_cluster_upstream_rq_retry_overflow", "Retries not made: too many at once"),

@@ -50,9 +50,11 @@ impl Client {
         Ok(Self { config: Arc::new(config), nameless: Arc::new(nameless), sni, leaves, fingerprint: material.fingerprint })
     }
 
-    /// What to meet an endpoint with, and the name to ask for: the configured one, else none.
-    pub fn towards(&self, endpoint: IpAddr) -> (Arc<ClientConfig>, ServerName<'static>) {
-        match &self.sni {
+    /// What to meet an endpoint with, and the name to ask for: the request's own, else the configured one, else none.
+    pub fn towards(&self, endpoint: IpAddr, own: Option<&str>) -> (Arc<ClientConfig>, ServerName<'static>) {
+        match own.and_then(|own| ServerName::try_from(own.to_owned()).ok()).as_ref().or(self.sni.as_ref()) {
+            // An address is no name to ask for, but what the certificate has to be for.
+            Some(ServerName::IpAddress(address)) => (self.nameless.clone(), ServerName::IpAddress(*address)),
             Some(name) => (self.config.clone(), name.clone()),
             None => (self.nameless.clone(), ServerName::from(endpoint)),
         }

@@ -96,7 +96,7 @@ pub fn alpn(protocol: Protocol) -> &'static [&'static str] {
     match protocol {
         Protocol::Http1 => &["http/1.1"],
         Protocol::Http2 => &["h2"],
-        Protocol::Auto => &["h2", "http/1.1"],
+        Protocol::Auto | Protocol::Downstream => &["h2", "http/1.1"],
     }
 }
 

@@ -11,6 +11,7 @@ use super::request::BoxError;
 use super::rtt;
 use super::slots::Slot;
 use crate::error::ProxyError;
+use crate::format::record::Connected;
 use crate::stats::{ClusterStats, RouteStats};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -33,6 +34,7 @@ pub struct Flight {
     slot: Option<Slot>,
     status: StatusCode,
     class: Option<Rc<RouteStats>>,
+    tunnel: bool,
     over: bool,
 }
 
@@ -49,8 +51,14 @@ impl Flight {
             slot: None,
             status: StatusCode::OK,
             class: None,
+            tunnel: false,
             over: false,
         }
+    }
+
+    /// Whether a success opens a tunnel.
+    pub fn tunnels(&mut self, tunnel: bool) {
+        self.tunnel = tunnel;
     }
 
     /// Holds a connection's place until the end.
@@ -109,10 +117,18 @@ impl Flight {
             self.stats.first_byte.borrow_mut().record_us(us);
         }
         // What changes its protocol is not over with its head.
-        let ended = inner.is_end_stream() && head.status != StatusCode::SWITCHING_PROTOCOLS;
-        let mut body = UpstreamBody { inner, connection: answer.connection, flight: self, patience, first_byte_us: us };
+        let goes_on = head.status == StatusCode::SWITCHING_PROTOCOLS || self.tunnel && head.status.is_success();
+        let ended = inner.is_end_stream() && !goes_on;
+        let mut body = UpstreamBody(Box::new(Reading {
+            inner,
+            connection: answer.connection,
+            connected: answer.connected,
+            flight: self,
+            patience,
+            first_byte_us: us,
+        }));
         if ended {
-            body.end();
+            body.0.end();
         }
         Response::from_parts(head, body)
     }
@@ -172,58 +188,78 @@ impl Drop for Flight {
     }
 }
 
-/// Body of an answer from upstream.
+/// Body of an answer from upstream. It is handed on many times on its way to the client: hence the box.
 #[derive(Debug)]
-pub struct UpstreamBody {
+pub struct UpstreamBody(Box<Reading>);
+
+/// An answer that is being read.
+#[derive(Debug)]
+struct Reading {
     inner: Incoming,
     connection: Option<H1>,
     flight: Flight,
     patience: Patience,
+    connected: Rc<Connected>,
     /// From the request's arrival to the head of this answer, in microseconds.
-    pub first_byte_us: u64,
+    first_byte_us: u64,
 }
 
 impl UpstreamBody {
+    /// From the request's arrival to the head of this answer, in microseconds.
+    pub fn first_byte_us(&self) -> u64 {
+        self.0.first_byte_us
+    }
+
     /// It counts for a route, too, from its head on.
     pub fn classify(&mut self, class: Rc<RouteStats>) {
-        class.head(self.flight.status.as_u16(), self.first_byte_us);
-        if self.flight.over {
-            class.done(self.flight.status.as_u16(), self.first_byte_us);
+        class.head(self.0.flight.status.as_u16(), self.0.first_byte_us);
+        if self.0.flight.over {
+            class.done(self.0.flight.status.as_u16(), self.0.first_byte_us);
         } else {
-            self.flight.class = Some(class);
+            self.0.flight.class = Some(class);
         }
     }
 
     /// The connection and the account.
     pub fn into_parts(self) -> (Option<H1>, Flight) {
-        (self.connection, self.flight)
+        let Reading { connection, flight, .. } = *self.0;
+        (connection, flight)
+    }
+
+    /// What is known of the connection that it comes over.
+    pub fn connected(&self) -> Option<Rc<Connected>> {
+        Some(self.0.connected.clone())
     }
 
     /// Where it comes from.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.flight.address()
-    }
-
-    /// The answer ended: keeps the connection, if it can take another request, and closes the account.
-    fn end(&mut self) {
-        let reusable = self.connection.take().and_then(|mut c| c.is_reusable().then_some(c));
-        if let (Some(connection), Some(endpoint)) = (reusable, &self.flight.endpoint) {
-            self.flight.look_at(&connection);
-            endpoint.keep(connection);
-        }
-        self.flight.done();
+        self.0.flight.address()
     }
 
     /// The answer is not passed on: what of it is here already is read, so that its connection may be kept, and the account is closed.
     pub fn let_go(mut self) {
         let cx = &mut Context::from_waker(Waker::noop());
-        while !self.flight.over {
-            match self.poll_inner(cx) {
-                Poll::Ready(Some(Ok(_))) if !self.inner.is_end_stream() => {}
-                Poll::Ready(Some(Ok(_)) | None) => self.end(),
-                Poll::Ready(Some(Err(_))) | Poll::Pending => self.flight.done(),
+        while !self.0.flight.over {
+            match self.0.poll_inner(cx) {
+                Poll::Ready(Some(Ok(_))) if !self.0.inner.is_end_stream() => {}
+                Poll::Ready(Some(Ok(_)) | None) => self.0.end(),
+                Poll::Ready(Some(Err(_))) | Poll::Pending => self.0.flight.done(),
             }
         }
+    }
+}
+
+impl Reading {
+    /// The answer ended: keeps the connection, if it can take another request, and closes the account.
+    fn end(&mut self) {
+        let reusable = self.connection.take().and_then(|mut c| c.is_reusable().then_some(c));
+        if let (Some(connection), Some(endpoint)) = (reusable, &self.flight.endpoint) {
+            self.flight.look_at(&connection);
+            if !endpoint.keep(connection) {
+                self.flight.stats.events.add("idle_overflow");
+            }
+        }
+        self.flight.done();
     }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
@@ -250,7 +286,7 @@ impl Body for UpstreamBody {
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let it = self.get_mut();
+        let it = &mut *self.get_mut().0;
         if it.flight.over {
             return Poll::Ready(None);
         }
@@ -277,10 +313,10 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.flight.over || self.inner.is_end_stream()
+        self.0.flight.over || self.0.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.flight.over { SizeHint::with_exact(0) } else { self.inner.size_hint() }
+        if self.0.flight.over { SizeHint::with_exact(0) } else { self.0.inner.size_hint() }
     }
 }

@@ -26,6 +26,15 @@ pub struct Connector {
     tls: RefCell<Option<Arc<Client>>>,
 }
 
+/// What a request wants of its connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Want {
+    /// HTTP/2, where the cluster leaves it to requests.
+    pub http2: bool,
+    /// This name to be asked for in TLS, where the cluster leaves it to requests.
+    pub name: Option<Rc<str>>,
+}
+
 /// A connection that was opened.
 pub struct Opened {
     /// Its bytes.
@@ -49,13 +58,13 @@ impl Connector {
     ///
     /// # Errors
     /// When it cannot be established in time.
-    pub async fn open(&self, address: SocketAddr) -> Result<Opened, ProxyError> {
+    pub async fn open(&self, address: SocketAddr, want: &Want) -> Result<Opened, ProxyError> {
         let begun = Instant::now();
         let opening = async {
             let stream = TcpStream::connect(address).await.map_err(|e| ProxyError::Connect(why(&e)))?;
             // Small requests are not to wait for an acknowledgement.
             let _ = stream.set_nodelay(true);
-            if self.cluster.tls.is_some() { self.secure(stream, address).await } else { Ok(self.plain(stream)) }
+            if self.cluster.tls.is_some() { self.secure(stream, address, want).await } else { Ok(self.plain(stream, want)) }
         };
         let opened = tokio::time::timeout(self.cluster.connect_timeout, opening).await;
         let opened = opened.unwrap_or(Err(ProxyError::Connect("connection timeout")))?;
@@ -63,22 +72,32 @@ impl Connector {
         Ok(opened)
     }
 
-    fn plain(&self, stream: TcpStream) -> Opened {
-        Opened { stream: Stream::Plain(stream), http2: self.cluster.protocol == Protocol::Http2 }
+    fn plain(&self, stream: TcpStream, want: &Want) -> Opened {
+        let protocol = self.cluster.protocol;
+        Opened { stream: Stream::Plain(stream), http2: protocol == Protocol::Http2 || protocol == Protocol::Downstream && want.http2 }
     }
 
-    async fn secure(&self, stream: TcpStream, address: SocketAddr) -> Result<Opened, ProxyError> {
+    async fn secure(&self, stream: TcpStream, address: SocketAddr, want: &Want) -> Result<Opened, ProxyError> {
         // Never in plain text instead.
         let Some(client) = self.tls.borrow().clone() else { return Err(ProxyError::Connect("TLS is not ready")) };
-        let (config, name) = client.towards(address.ip());
+        let (config, name) = client.towards(address.ip(), want.name.as_deref());
         let asks = config.client_auth_cert_resolver.has_certs();
-        match TlsConnector::from(config).connect(name, stream).await {
+        let connector = TlsConnector::from(config);
+        let connecting = match self.cluster.protocol {
+            Protocol::Downstream => {
+                let only = if want.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() };
+                connector.with_alpn(vec![only]).connect(name, stream)
+            }
+            _ => connector.connect(name, stream),
+        };
+        match connecting.await {
             Ok(stream) => {
                 let (_, tls) = stream.get_ref();
                 counts::shaken(&self.stats.events, tls, tls.negotiated_cipher_suite(), !asks && tls.peer_certificates().is_none());
                 let http2 = match self.cluster.protocol {
                     Protocol::Http1 => false,
                     Protocol::Http2 => true,
+                    Protocol::Downstream => want.http2,
                     Protocol::Auto => tls.alpn_protocol() == Some(b"h2"),
                 };
                 Ok(Opened { stream: Stream::Tls(Box::new(stream.into())), http2 })

@@ -7,7 +7,11 @@ use super::request::{Parcel, RequestBody};
 use super::rtt;
 use crate::error::ProxyError;
 use crate::executor::LocalExecutor;
+use crate::format::record::Connected;
+use crate::listener::gather::Gather;
 use crate::listener::stream::Stream;
+use crate::tls::counts;
+use crate::tls::material::suite_name;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Request, Response};
@@ -18,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -42,6 +47,10 @@ pub struct H1 {
     over: bool,
     /// Its socket, which `driver` holds open.
     socket: RawFd,
+    /// What is known of it.
+    pub connected: Rc<Connected>,
+    /// The name that was asked for, where requests bring it.
+    pub name: Option<Rc<str>>,
 }
 
 /// Wakes the task that uses a connection. The parts of a connection signal each other by waking, too; since one task drives them all, one after
@@ -77,7 +86,21 @@ impl Wake for Bell {
 }
 
 /// A handle to an HTTP/2 connection.
-pub type H2 = http2::SendRequest<RequestBody>;
+#[derive(Clone)]
+pub struct H2 {
+    /// Sends on it.
+    pub send: http2::SendRequest<RequestBody>,
+    /// What is known of it.
+    pub connected: Rc<Connected>,
+    /// The name that was asked for, where requests bring it.
+    pub name: Option<Rc<str>>,
+}
+
+impl std::fmt::Debug for H2 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("H2").field("connected", &self.connected).finish_non_exhaustive()
+    }
+}
 
 impl std::fmt::Debug for H1 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -176,14 +199,14 @@ const HEAD_BYTES: u32 = 64 << 10;
 /// # Errors
 /// When it breaks at once.
 pub async fn begin_h1(stream: Stream, limit: Option<u32>) -> Result<H1, ProxyError> {
-    let socket = stream.as_raw_fd();
+    let (socket, connected) = (stream.as_raw_fd(), Rc::new(connected(&stream)));
     let mut builder = http1::Builder::new();
     if let Some(limit) = limit {
         builder.max_buf_size(limit.max(HEAD_BYTES) as usize);
     }
     let (send, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(|e| ProxyError::reset(&e))?;
     let bell = Arc::<Bell>::default();
-    let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, socket };
+    let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, socket, connected, name: None };
     // A new connection wants one poll before it takes a request.
     poll_fn(|cx| {
         fresh.drive(cx);
@@ -198,6 +221,7 @@ pub async fn begin_h1(stream: Stream, limit: Option<u32>) -> Result<H1, ProxyErr
 /// # Errors
 /// When it breaks at once.
 pub async fn begin_h2(stream: Stream, limit: Option<u32>) -> Result<H2, ProxyError> {
+    let connected = Rc::new(connected(&stream));
     let mut builder = http2::Builder::new(LocalExecutor);
     if let Some(limit) = limit {
         builder.max_send_buf_size(limit as usize);
@@ -205,12 +229,17 @@ pub async fn begin_h2(stream: Stream, limit: Option<u32>) -> Result<H2, ProxyErr
     let (send, driver) = builder
         .initial_stream_window_size(limit.map_or(STREAM_WINDOW, |limit| limit.clamp(LEAST_WINDOW, STREAM_WINDOW)))
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Gather::new(stream)))
         .await
         .map_err(|e| ProxyError::reset(&e))?;
     tokio::task::spawn_local(async move {
         // Its end is noticed by `is_closed`; its errors by the requests on it.
         let _ = driver.await;
     });
-    Ok(send)
+    Ok(H2 { send, connected, name: None })
+}
+
+fn connected(stream: &Stream) -> Connected {
+    let tls = stream.tls().map(|tls| (counts::version(tls.protocol_version()), tls.negotiated_cipher_suite().map_or("", suite_name)));
+    Connected { local: stream.local_addr(), tls }
 }

@@ -1,6 +1,6 @@
 //! One endpoint of a cluster, with the connections that one worker keeps to it.
 
-use super::connect::Connector;
+use super::connect::{Connector, Want};
 use super::connection::{H1, H2, begin_h1, begin_h2};
 use crate::config::model::{Endpoint, Locality};
 use crate::error::ProxyError;
@@ -11,7 +11,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Idle connections kept per endpoint and worker.
-const MAX_IDLE: usize = 256;
+const MAX_IDLE: usize = 1_024;
+
+/// Shared connections kept per endpoint and worker: one for each name that requests bring.
+const MAX_SHARED: usize = 64;
 
 /// A connection to send on.
 pub enum Live {
@@ -41,7 +44,7 @@ pub struct EndpointState {
     /// Its health, which all workers share; None when its cluster has no health settings.
     health: Option<Arc<HostHealth>>,
     idle: RefCell<Vec<H1>>,
-    h2: RefCell<Option<H2>>,
+    h2: RefCell<Vec<H2>>,
     /// Which protocol it spoke the last time, once it is known.
     http2: Cell<Option<bool>>,
     /// Held while the shared HTTP/2 connection is being made, so that a burst makes one.
@@ -105,31 +108,37 @@ impl EndpointState {
         name.map_or_else(|| self.address.to_string(), str::to_owned)
     }
 
-    /// Takes an idle connection that still lives, the one used last first: the others may grow old. Nobody polls idle connections, so each
+    /// Takes an idle connection for this name that still lives, the one used last first: the others may grow old. Nobody polls idle connections, so each
     /// is polled once here, which notices that its peer closed it.
-    pub fn take_idle(&self) -> Option<H1> {
+    pub fn take_idle(&self, name: Option<&str>) -> Option<H1> {
         loop {
-            let mut kept = self.idle.borrow_mut().pop()?;
+            let mut kept = {
+                let mut idle = self.idle.borrow_mut();
+                let at = idle.iter().rposition(|c| c.name.as_deref() == name)?;
+                idle.remove(at)
+            };
             if kept.is_reusable() {
                 return Some(kept);
             }
         }
     }
 
-    /// Keeps a connection for the next request.
-    pub fn keep(&self, connection: H1) {
+    /// Keeps a connection for the next request; whether there was room for it.
+    pub fn keep(&self, connection: H1) -> bool {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < MAX_IDLE {
+        let room = idle.len() < MAX_IDLE;
+        if room {
             idle.push(connection);
         }
+        room
     }
 
     /// The shared HTTP/2 connection, made if there is none.
     ///
     /// # Errors
     /// When it cannot be established.
-    pub async fn h2(&self, connector: &Connector) -> Result<H2, ProxyError> {
-        match self.live(connector).await? {
+    pub async fn h2(&self, connector: &Connector, want: &Want) -> Result<H2, ProxyError> {
+        match self.live(connector, want).await? {
             Live::H2(handle) => Ok(handle),
             // Another protocol than the last time: the next request goes by it.
             Live::H1(_) => Err(ProxyError::Connect("the endpoint speaks HTTP/1.1 now")),
@@ -140,23 +149,29 @@ impl EndpointState {
     ///
     /// # Errors
     /// When it cannot be established.
-    pub async fn live(&self, connector: &Connector) -> Result<Live, ProxyError> {
-        if let Some(kept) = self.live_h2() {
+    pub async fn live(&self, connector: &Connector, want: &Want) -> Result<Live, ProxyError> {
+        if let Some(kept) = self.live_h2(want) {
             return Ok(Live::H2(kept));
         }
         // Once it is known that nothing can be shared, nobody waits for another's connection.
         let making = if self.http2.get() == Some(false) { None } else { Some(self.making.lock().await) };
-        if let Some(made) = self.live_h2() {
+        if let Some(made) = self.live_h2(want) {
             return Ok(Live::H2(made));
         }
-        let opened = connector.open(self.address).await?;
+        let opened = connector.open(self.address, want).await?;
         self.http2.set(Some(opened.http2));
         if !opened.http2 {
             drop(making);
             return Ok(Live::H1(Box::new(begin_h1(opened.stream, connector.cluster.buffer_limit).await?)));
         }
-        let fresh = begin_h2(opened.stream, connector.cluster.buffer_limit).await?;
-        self.h2.replace(Some(fresh.clone()));
+        let fresh = H2 { name: want.name.clone(), ..begin_h2(opened.stream, connector.cluster.buffer_limit).await? };
+        let mut shared = self.h2.borrow_mut();
+        shared.retain(|h| h.name != want.name && !h.send.is_closed());
+        if shared.len() >= MAX_SHARED {
+            // Streams on it go on; it closes after the last.
+            shared.remove(0);
+        }
+        shared.push(fresh.clone());
         Ok(Live::H2(fresh))
     }
 
@@ -166,11 +181,11 @@ impl EndpointState {
     }
 
     /// Forgets the shared HTTP/2 connection: it takes no more requests.
-    pub fn drop_h2(&self) {
-        self.h2.replace(None);
+    pub fn drop_h2(&self, want: &Want) {
+        self.h2.borrow_mut().retain(|h| h.name != want.name);
     }
 
-    fn live_h2(&self) -> Option<H2> {
-        self.h2.borrow().as_ref().filter(|h| !h.is_closed()).cloned()
+    fn live_h2(&self, want: &Want) -> Option<H2> {
+        self.h2.borrow().iter().find(|h| h.name == want.name && !h.send.is_closed()).cloned()
     }
 }

@@ -14,6 +14,10 @@ pub struct Errand<'a> {
     pub hash: Option<u64>,
     /// It counts under the high priority's circuit breakers.
     pub high_priority: bool,
+    /// It came over HTTP/2.
+    pub http2: bool,
+    /// It is CONNECT: what is granted is not over with its head.
+    pub tunnel: bool,
     /// Endpoints that are not to be chosen if there are others.
     pub avoid: &'a [SocketAddr],
     /// One endpoint only, even when it cannot be connected to: whoever asks tries again himself.
@@ -22,6 +26,6 @@ pub struct Errand<'a> {
 
 impl From<Limits> for Errand<'_> {
     fn from(limits: Limits) -> Self {
-        Self { limits, auto_host: false, hash: None, high_priority: false, avoid: &[], once: false }
+        Self { limits, auto_host: false, hash: None, high_priority: false, http2: false, tunnel: false, avoid: &[], once: false }
     }
 }

@@ -3,12 +3,15 @@
 //! A kept connection may close in the very moment it is used. A request that was not touched goes again on a new connection; so does, once, one
 //! without a body whose method may be repeated (RFC 9110, section 9.2.2).
 
-use super::connect::Connector;
+use super::connect::{Connector, Want};
 use super::connection::{H1, begin_h1, put_back};
 use super::endpoint::{EndpointState, Live};
 use super::request::{Parcel, RequestBody};
 use crate::config::model::Protocol;
 use crate::error::ProxyError;
+use crate::format::record::Connected;
+use http::header::HOST;
+use http::uri::Authority;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use std::rc::Rc;
@@ -20,22 +23,36 @@ pub struct Answer {
     pub response: Response<Incoming>,
     /// Its connection, to be driven while the body is read; None for HTTP/2.
     pub connection: Option<H1>,
+    /// What is known of that.
+    pub connected: Rc<Connected>,
+}
+
+impl Answer {
+    fn over(connection: H1, response: Response<Incoming>) -> Self {
+        let connected = connection.connected.clone();
+        Self { response, connection: Some(connection), connected }
+    }
 }
 
 /// Sends on a kept or a new connection.
 ///
 /// # Errors
 /// When there is no connection or it breaks. The request is still in its place if it may go elsewhere.
-pub async fn send(endpoint: &Rc<EndpointState>, connector: &Connector, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
-    match connector.cluster.protocol {
-        Protocol::Http1 => {}
-        Protocol::Auto if !endpoint.speaks_http2() => {}
-        _ => return Box::pin(send_h2(endpoint, connector, parcel)).await,
+pub async fn send(endpoint: &Rc<EndpointState>, connector: &Connector, parcel: &mut Parcel, http2: bool) -> Result<Answer, ProxyError> {
+    let want = Want { http2, name: own_name(connector, parcel.as_ref()) };
+    let shared = match connector.cluster.protocol {
+        Protocol::Http1 => false,
+        Protocol::Http2 => true,
+        Protocol::Auto => endpoint.speaks_http2(),
+        Protocol::Downstream => http2,
+    };
+    if shared {
+        return Box::pin(send_h2(endpoint, connector, parcel, &want)).await;
     }
-    if let Some(mut kept) = endpoint.take_idle() {
+    if let Some(mut kept) = endpoint.take_idle(want.name.as_deref()) {
         let mut spare = parcel.as_ref().and_then(spare);
         match kept.send(parcel).await {
-            Ok(response) => return Ok(Answer { response, connection: Some(kept) }),
+            Ok(response) => return Ok(Answer::over(kept, response)),
             Err(ProxyError::Reset("protocol error")) => return Err(ProxyError::Reset("protocol error")),
             Err(why) if parcel.is_none() && spare.is_none() => return Err(why),
             // Closed in this very moment.
@@ -43,20 +60,30 @@ pub async fn send(endpoint: &Rc<EndpointState>, connector: &Connector, parcel: &
         }
     }
     // Rare, and large: not to be part of every request's future.
-    Box::pin(send_fresh(endpoint, connector, parcel)).await
+    Box::pin(send_fresh(endpoint, connector, parcel, want)).await
 }
 
-async fn send_fresh(endpoint: &EndpointState, connector: &Connector, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
+/// The name that a request asks for, where that is left to requests: of a header, else its host, without a port.
+fn own_name(connector: &Connector, request: Option<&Request<RequestBody>>) -> Option<Rc<str>> {
+    let auto = connector.cluster.tls.as_ref()?.auto_sni.as_ref()?;
+    let headers = request?.headers();
+    let told = auto.header.as_ref().and_then(|name| headers.get(name)).or_else(|| headers.get(HOST))?;
+    let authority = told.to_str().ok()?.parse::<Authority>().ok()?;
+    Some(authority.host().trim_matches(['[', ']']).into())
+}
+
+async fn send_fresh(endpoint: &EndpointState, connector: &Connector, parcel: &mut Parcel, want: Want) -> Result<Answer, ProxyError> {
     let mut fresh = if connector.cluster.protocol == Protocol::Auto {
-        match endpoint.live(connector).await? {
+        match endpoint.live(connector, &want).await? {
             Live::H1(fresh) => *fresh,
-            Live::H2(_) => return send_h2(endpoint, connector, parcel).await,
+            Live::H2(_) => return send_h2(endpoint, connector, parcel, &want).await,
         }
     } else {
-        begin_h1(connector.open(endpoint.address).await?.stream, connector.cluster.buffer_limit).await?
+        begin_h1(connector.open(endpoint.address, &want).await?.stream, connector.cluster.buffer_limit).await?
     };
+    fresh.name = want.name;
     let response = fresh.send(parcel).await?;
-    Ok(Answer { response, connection: Some(fresh) })
+    Ok(Answer::over(fresh, response))
 }
 
 /// The same request again, if it may be sent again.
@@ -73,19 +100,19 @@ fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     Some(spare)
 }
 
-async fn send_h2(endpoint: &EndpointState, connector: &Connector, parcel: &mut Parcel) -> Result<Answer, ProxyError> {
+async fn send_h2(endpoint: &EndpointState, connector: &Connector, parcel: &mut Parcel, want: &Want) -> Result<Answer, ProxyError> {
     if let Some(request) = parcel {
         set_authority(request);
     }
     for _ in 0..2 {
-        let mut handle = endpoint.h2(connector).await?;
-        if handle.ready().await.is_err() {
-            endpoint.drop_h2();
+        let mut handle = endpoint.h2(connector, want).await?;
+        if handle.send.ready().await.is_err() {
+            endpoint.drop_h2(want);
             continue;
         }
         let Some(request) = parcel.take() else { break };
-        match handle.try_send_request(request).await {
-            Ok(response) => return Ok(Answer { response, connection: None }),
+        match handle.send.try_send_request(request).await {
+            Ok(response) => return Ok(Answer { response, connection: None, connected: handle.connected }),
             Err(error) => {
                 let why = put_back(error, parcel);
                 if parcel.is_none() {

@@ -5,6 +5,7 @@ mod http2;
 mod watched;
 
 use super::connections::{Busy, Connection, Connections, Order};
+use super::tunnel;
 use crate::config::model::{Codec, HttpManager, ManagerId};
 use crate::http::body::AnswerBody;
 use crate::listener::client::Client;
@@ -15,15 +16,18 @@ use crate::stack;
 use crate::state::State;
 use crate::stats::WorkerStats;
 use crate::upstream::changed::Changed;
+use bytes::Bytes;
 use http::header::{CONNECTION, HeaderMap, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
+use tokio::task::spawn_local;
 use watched::Watched;
 
 /// Why a connection was cut.
@@ -95,7 +99,11 @@ impl Serving {
     }
 
     /// Answers one request.
-    async fn answer(self: Rc<Self>, mut request: Request<Incoming>, multiplexed: bool) -> Result<Response<AnswerBody<Busy>>, Infallible> {
+    async fn answer(
+        self: Rc<Self>,
+        mut request: Request<Incoming>,
+        multiplexed: bool,
+    ) -> Result<Response<AnswerBody<Option<Busy>>>, Infallible> {
         let current = self.current();
         let busy = self.connection.begin(multiplexed);
         let once = request.version() < Version::HTTP_11 && !keeps_alive(request.headers());
@@ -104,6 +112,7 @@ impl Serving {
         {
             request.extensions_mut().insert(OriginalDst(to));
         }
+        let stream = (multiplexed && request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         let mut request = Some(request);
         let mut answer = match current {
             Some((state, manager)) => stack::serve(&state, &self.stats, manager, &self.client, &mut request).await,
@@ -111,12 +120,24 @@ impl Serving {
             None => stack::gone(),
         };
         let last = once || self.connection.is_last() || answer.status() == StatusCode::UPGRADE_REQUIRED;
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.changed.set(answer.body_mut().take_changed());
-        } else if !multiplexed && (last || self.connections.draining()) {
+        if let Some(changed) = answer.body_mut().take_changed() {
+            let Some(stream) = stream else {
+                self.changed.set(Some(changed));
+                return Ok(answer.map(|body: AnswerBody| body.guarded(Some(busy))));
+            };
+            spawn_local(async move {
+                let _busy = busy;
+                // A client that is gone has closed the account.
+                if let Ok(stream) = stream.await {
+                    tunnel::run(TokioIo::new(stream), Bytes::new(), *changed).await;
+                }
+            });
+            return Ok(answer.map(|body: AnswerBody| body.guarded(None)));
+        }
+        if !multiplexed && (last || self.connections.draining()) {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(answer.map(|body: AnswerBody| body.guarded(busy)))
+        Ok(answer.map(|body: AnswerBody| body.guarded(Some(busy))))
     }
 }
 

@@ -1,16 +1,15 @@
-//! A connection that has changed its protocol: bytes go to and fro between client and endpoint, and nobody looks at them.
+//! A connection or a stream that is a tunnel now: bytes go to and fro between client and endpoint, and nobody looks at them.
 //!
 //! Bounded: one buffer a direction; whoever does not read stops whoever writes. Ends when both sides have ended, when one breaks, or when nothing moved
 //! for the stream's idle timeout. Its account stays open until then.
 
-use crate::listener::stream::Stream;
 use crate::upstream::changed::Changed;
 use bytes::Bytes;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
 /// Bytes held a direction.
@@ -35,7 +34,12 @@ impl Way {
     }
 
     /// Moves what can be moved; ready when this direction is over.
-    fn poll(&mut self, from: &mut Stream, to: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll(
+        &mut self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             while self.start < self.end {
                 let n = ready!(Pin::new(&mut *to).poll_write(cx, &self.buffer[self.start..self.end]))?;
@@ -67,7 +71,7 @@ impl Way {
 }
 
 /// Runs until it is over.
-pub async fn run(mut client: Stream, read: Bytes, changed: Changed) {
+pub async fn run(mut client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes, changed: Changed) {
     let Changed { stream: mut endpoint, read: answer, mut flight, idle } = changed;
     let (mut up, mut down) = (Way::new(&read), Way::new(&answer));
     let mut told = (0, 0);

@@ -1,7 +1,7 @@
 //! Clients that mean harm, or do not know better: answered or cut off, and everybody else is served meanwhile.
 
 use super::backend::Backend;
-use super::client::{Client, PATIENCE, eventually};
+use super::client::{Client, PATIENCE, eventually, say};
 use super::program::{HTTP2, Proxy, cluster, config};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -10,19 +10,6 @@ const ALL: &str = "              - { match: { prefix: / }, route: { cluster: app
 
 async fn before(app: &Backend, manager: &str) -> Proxy {
     Proxy::start_with(&config(manager, ALL, &cluster("app", &[app.address], "")), &["--concurrency", "1"]).await
-}
-
-/// Sends bytes, reads until the proxy closes or says nothing more for a moment.
-async fn say(proxy: &Proxy, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
-    // The proxy may have closed before everything is sent.
-    let _ = stream.write_all(bytes).await;
-    let mut said = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(Ok(n @ 1..)) = tokio::time::timeout(std::time::Duration::from_secs(2), stream.read(&mut buffer)).await {
-        said.extend_from_slice(&buffer[..n]);
-    }
-    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// What two parsers could take for different numbers of requests is refused, and the connection with it.
@@ -46,13 +33,13 @@ async fn smuggling_is_refused() {
             "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello\r\n0\r\n\r\n",
         ),
     ] {
-        let said = say(&proxy, format!("{request}GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await;
+        let said = say(proxy.address, format!("{request}GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await;
         let answers = said.matches("HTTP/1.1 ").count();
         assert!(answers <= 1 && !said.contains("HTTP/1.1 200"), "{what}: {said}");
         assert!(app.seen().iter().all(|s| s.path != "/smuggled"), "{what}");
     }
     // Both framings at once: the length is not passed on, and nothing after such a request is taken.
-    say(&proxy, b"POST /both HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    say(proxy.address, b"POST /both HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(app.seen().iter().all(|s| s.path != "/smuggled"), "{:?}", app.seen());
     assert_eq!(Client::h1(proxy.address).await.get("/after").await.status, 200);
 }
@@ -64,10 +51,10 @@ async fn floods_of_headers_are_refused() {
     let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
     let long = format!("x-long: {}\r\n", "x".repeat(200_000));
     for headers in [many, long] {
-        let said = say(&proxy, format!("GET / HTTP/1.1\r\nhost: a\r\n{headers}\r\n").as_bytes()).await;
+        let said = say(proxy.address, format!("GET / HTTP/1.1\r\nhost: a\r\n{headers}\r\n").as_bytes()).await;
         assert!(said.starts_with("HTTP/1.1 431"), "{said}");
     }
-    let said = say(&proxy, format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(200_000)).as_bytes()).await;
+    let said = say(proxy.address, format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(200_000)).as_bytes()).await;
     assert!(said.starts_with("HTTP/1.1 4"), "{said}");
     assert_eq!(app.count(), 0);
     assert_eq!(Client::h1(proxy.address).await.get("/").await.status, 200);
@@ -93,13 +80,13 @@ async fn connections_are_bounded_for_the_whole_process() {
         held.push(client);
     }
     for _ in 0..8 {
-        assert_eq!(say(&proxy, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await, "");
+        assert_eq!(say(proxy.address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await, "");
     }
     let telemetry = proxy.telemetry().await;
     assert_eq!((telemetry.listeners[0].events["downstream_global_cx_overflow"], telemetry.downstream.connections), (8, 3));
     drop(held.pop());
     eventually("there is room", || async {
-        say(&proxy, b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.contains(" 200 ")
+        say(proxy.address, b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.contains(" 200 ")
     })
     .await;
 }
@@ -243,10 +230,10 @@ async fn pings_and_settings_without_end_harm_nobody() {
 async fn old_and_long_lived_connections() {
     let app = Backend::start("app").await;
     let proxy = before(&app, "").await;
-    let said = say(&proxy, b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+    let said = say(proxy.address, b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
     assert!(said.starts_with("HTTP/1.") && said.contains(" 426 "), "{said}");
     let accepting = before(&app, "          http_protocol_options: { accept_http_10: true }").await;
-    assert!(say(&accepting, b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await.contains(" 200 "));
+    assert!(say(accepting.address, b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await.contains(" 200 "));
     let two = before(&app, "          common_http_protocol_options: { max_requests_per_connection: 2 }").await;
     for h2 in [false, true] {
         let mut client = if h2 { Client::h2(two.address).await } else { Client::h1(two.address).await };

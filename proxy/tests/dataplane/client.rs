@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// No answer takes longer in these tests.
@@ -136,6 +136,19 @@ impl Client {
             Send::H2(send) => send.is_closed(),
         }
     }
+}
+
+/// Sends bytes; everything that comes until the proxy closes, or nothing comes for a while.
+pub async fn say(to: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    // The proxy may have closed before everything is sent.
+    let _ = stream.write_all(bytes).await;
+    let mut said = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(Ok(n @ 1..)) = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut buffer)).await {
+        said.extend_from_slice(&buffer[..n]);
+    }
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// Waits until a condition holds.

@@ -190,3 +190,41 @@ async fn local_replies_are_shaped() {
     assert_eq!(get(&proxy, "/direct", &[]).await.text(), "hi: 200 direct_response\n");
     assert_eq!(get(&proxy, "/app/x", &[]).await.text(), "app", "what comes from upstream stays as it is");
 }
+
+/// By the request id, whose first 32 bits are the draw: every proxy on the way chooses the same exchanges.
+#[tokio::test]
+async fn a_filter_takes_a_part() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("log");
+    let text = log(&path, ", log_format: { text_format_source: { inline_string: \"%REQ(:PATH)%\\n\" } }");
+    let filter = "runtime_filter: { runtime_key: logged, percent_sampled: { numerator: 50 } }";
+    let (_app, proxy) = start(&text.replace("name: log,", &format!("name: log, filter: {{ {filter} }},"))).await;
+    let ask = async |path: &str, id: &str| get(&proxy, path, &[("x-request-id", &format!("{id}-0000-4000-8000-000000000000"))]).await;
+    for (path, id) in [("/direct?1", "00000000"), ("/direct?2", "ffffffff"), ("/direct?3", "7fffffff"), ("/direct?4", "90000000")] {
+        ask(path, id).await;
+    }
+    assert_eq!(lines(&path, 2).await, ["/direct?1", "/direct?3"]);
+    assert_eq!(proxy.call("POST", "/runtime_modify?logged=100").await.0, 200);
+    eventually("everything is written", || async {
+        ask("/direct?all", "ffffffff").await;
+        std::fs::read_to_string(&path).unwrap().contains("/direct?all")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn logs_tell_the_near_end_of_the_endpoints_connection() {
+    let dir = TempDir::new().unwrap();
+    let format = "%UPSTREAM_LOCAL_ADDRESS% %UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %UPSTREAM_LOCAL_PORT% %UPSTREAM_TLS_VERSION%\\n";
+    let text = log(&dir.path().join("log"), &format!(", log_format: {{ text_format_source: {{ inline_string: \"{format}\" }} }}"));
+    let (_app, proxy) = start(&text).await;
+    for path in ["/app/1", "/app/2", "/direct"] {
+        get(&proxy, path, &[]).await;
+    }
+    let lines = lines(&dir.path().join("log"), 3).await;
+    let (address, rest) = lines[0].split_once(' ').unwrap();
+    let address: std::net::SocketAddr = address.parse().unwrap();
+    assert_eq!(rest, format!("127.0.0.1 {} -", address.port()));
+    // The second request went over the same connection, the third over none.
+    assert_eq!((&lines[1], lines[2].as_str()), (&lines[0], "- - - -"));
+}

@@ -1,12 +1,12 @@
 //! What does not keep to the protocol, on either side: refused, counted and written down as Envoy 1.40 does it.
 
 use super::backend::Backend;
-use super::client::{Client, PATIENCE, eventually};
+use super::client::{Client, PATIENCE, eventually, say};
 use super::program::{Proxy, cluster, config};
 use std::net::SocketAddr;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 const ALL: &str = "              - { match: { prefix: /dead }, route: { cluster: dead } }
               - { match: { prefix: /slow }, route: { cluster: app, prefix_rewrite: /wait/5000, timeout: 0.1s } }
@@ -15,19 +15,6 @@ const ALL: &str = "              - { match: { prefix: /dead }, route: { cluster:
 
 fn clusters(app: SocketAddr) -> String {
     cluster("app", &[app], "") + &cluster("dead", &[], "")
-}
-
-/// Sends bytes; everything that comes until the proxy closes, or nothing comes for a while.
-async fn say(to: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(to).await.unwrap();
-    // The proxy may have closed before everything is sent.
-    let _ = stream.write_all(bytes).await;
-    let mut said = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(Ok(n @ 1..)) = tokio::time::timeout(std::time::Duration::from_secs(2), stream.read(&mut buffer)).await {
-        said.extend_from_slice(&buffer[..n]);
-    }
-    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// RFC 9112, section 3.2. (Envoy joins them with a comma and passes them on.)

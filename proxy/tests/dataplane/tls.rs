@@ -327,3 +327,81 @@ async fn certificates_change_under_load_and_nothing_is_lost() {
     }
     assert_eq!(sent, app.count());
 }
+
+fn protocol_options(options: &str) -> String {
+    format!(
+        "    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        {options}
+"
+    )
+}
+
+/// Each request's own host is asked for and has to be in the certificate; connections are shared by requests for the same one only.
+#[tokio::test]
+async fn requests_bring_the_names_of_their_endpoints() {
+    let (dir, ca) = (TempDir::new().unwrap(), Authority::new());
+    std::fs::write(dir.path().join("ca.pem"), &ca.pem).unwrap();
+    let app = secure::backend("app", ca.server(&ca.issue(&["one.test", "two.test"]), false, &["h2", "http/1.1"])).await;
+    let log = format!(
+        "          access_log: [{{ name: log, typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog,
+            path: {}/log, log_format: {{ text_format_source: {{ inline_string: \"%UPSTREAM_TLS_VERSION% %UPSTREAM_TLS_CIPHER%\\n\" }} }} }} }}]",
+        dir.path().display()
+    );
+    let written = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+    let mut asked = 0;
+    for (spoken, header) in [
+        ("explicit_http_config: { http_protocol_options: {} }", ""),
+        ("explicit_http_config: { http2_protocol_options: {} }", ""),
+        ("auto_config: {}", ", override_auto_sni_header: x-name"),
+    ] {
+        let before = app.connections();
+        let names = format!("upstream_http_protocol_options: {{ auto_sni: true, auto_san_validation: true{header} }}");
+        let tls = secure::upstream(
+            &format!("validation_context: {{ trusted_ca: {{ filename: {}/ca.pem }} }}", dir.path().display()),
+            "sni: wrong.test",
+        );
+        let whole = config(&log, ALL, &cluster("app", &[app.address], &(tls + &protocol_options(&format!("{spoken}\n        {names}")))));
+        let proxy = Proxy::start_with(&whole, &["--concurrency", "1"]).await;
+        let mut client = Client::h1(proxy.address).await;
+        let mut ask = async |name: &str| {
+            let host = if header.is_empty() { name } else { "other.test" };
+            let request = http::Request::get("/").header("host", host).header("x-name", name).body(super::client::empty()).unwrap();
+            client.send(request).await.unwrap().status
+        };
+        for (name, status) in
+            [("one.test", 200), ("two.test:80", 200), ("one.test", 200), ("two.test", 200), ("three.test", 503), ("one.test", 200)]
+        {
+            assert_eq!(ask(name).await, status, "{spoken} {name}");
+        }
+        // One for each name, and one that its certificate did not let come to be (tried once more on the only endpoint, it would be the same).
+        let failed = proxy.cluster("app").await.events["ssl.fail_verify_san"] as usize;
+        assert_eq!(app.connections() - before, 2 + failed, "{spoken}");
+        asked += 6;
+        eventually("the lines are written", || async { written().lines().count() == asked }).await;
+    }
+    let told = |line: &str| written().lines().filter(|l| *l == line).count();
+    assert_eq!((told("TLSv1.3 TLS_AES_256_GCM_SHA384"), told("- -")), (15, 3), "{}", written());
+}
+
+#[tokio::test]
+async fn endpoints_are_spoken_to_as_the_client_speaks() {
+    let (dir, ca) = (TempDir::new().unwrap(), Authority::new());
+    std::fs::write(dir.path().join("ca.pem"), &ca.pem).unwrap();
+    let plain = Backend::start("app").await;
+    let secured = secure::backend("app", ca.server(&ca.issue(&["up.test"]), false, &["h2", "http/1.1"])).await;
+    let tls =
+        secure::upstream(&format!("validation_context: {{ trusted_ca: {{ filename: {}/ca.pem }} }}", dir.path().display()), "sni: up.test");
+    for (app, tls) in [(plain, String::new()), (secured, tls)] {
+        let options = protocol_options("use_downstream_protocol_config: { http2_protocol_options: {} }");
+        let proxy = Proxy::start_with(&config("", ALL, &cluster("app", &[app.address], &(tls + &options))), &["--concurrency", "1"]).await;
+        let (mut one, mut two) = (Client::h1(proxy.address).await, Client::h2(proxy.address).await);
+        for _ in 0..2 {
+            assert_eq!((one.get("/1").await.text(), two.get("/2").await.text()), ("app", "app"));
+        }
+        let spoken: Vec<_> = app.seen().iter().map(|s| (s.path.clone(), s.version)).collect();
+        assert!(spoken.iter().all(|(path, version)| (path == "/2") == (*version == http::Version::HTTP_2)), "{spoken:?}");
+        assert_eq!((spoken.len(), app.connections()), (4, 2));
+    }
+}

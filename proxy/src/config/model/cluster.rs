@@ -50,6 +50,8 @@ pub enum Protocol {
     Http2,
     /// Whichever the TLS handshake settles.
     Auto,
+    /// What the client spoke.
+    Downstream,
 }
 
 /// Where endpoints come from.

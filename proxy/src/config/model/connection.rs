@@ -28,15 +28,22 @@ pub struct Http2Options {
     pub connection_window: Option<u32>,
     /// A silent connection is pinged after the first time, and ended when there is no answer within the second.
     pub keepalive: Option<(Duration, Duration)>,
+    /// Other protocols may be asked for (RFC 8441).
+    pub allow_connect: bool,
 }
 
-/// Protocols that may be changed to, lower case, and whether they may: what stands here wins over what stands further out.
+/// Protocols that may be changed to: what stands here wins over what stands further out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Upgrades(pub Vec<(String, bool)>);
+pub struct Upgrades {
+    /// Lower case, and whether they may; `connect` is CONNECT.
+    pub protocols: Vec<(String, bool)>,
+    /// Tunnels end here, with nothing but bytes towards the endpoint (`connect_config`).
+    pub ends_connect: bool,
+}
 
 impl Upgrades {
     /// Whether a protocol may be changed to; None when nothing is said of it here.
     pub fn allows(&self, protocol: &str) -> Option<bool> {
-        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(protocol)).map(|(_, allowed)| *allowed)
+        self.protocols.iter().find(|(name, _)| name.eq_ignore_ascii_case(protocol)).map(|(_, allowed)| *allowed)
     }
 }

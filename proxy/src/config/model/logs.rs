@@ -1,9 +1,11 @@
 //! Access logs and local replies: what is written about exchanges, and what answers made here look like.
 
-use super::{HeaderMatch, HeaderOps};
+use super::{HeaderMatch, HeaderOps, RuntimeFraction};
 use crate::format::json::Node;
 use crate::format::record::{GRPC_STATUS, Record};
 use crate::format::{Template, Wanted};
+use http::HeaderName;
+use rand::RngExt as _;
 use std::path::PathBuf;
 
 /// One access log.
@@ -74,7 +76,12 @@ pub enum Filter {
     Header(HeaderMatch),
     /// Those with one of these gRPC statuses, or (`true`) with none of them.
     Grpc(Vec<u32>, bool),
+    /// A part of them: by their request id, so that all proxies on the way choose the same ones, or (`true`) by chance.
+    Sampled(RuntimeFraction, bool),
 }
+
+/// Chooses exchanges for [`Filter::Sampled`].
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Filter {
     /// Whether an exchange passes.
@@ -89,6 +96,7 @@ impl Filter {
             Self::NotHealthCheck => !record.probe,
             Self::Header(matcher) => matcher.holds(record.request_text(&matcher.name).as_deref()),
             Self::Grpc(statuses, exclude) => statuses.contains(&record.grpc_status()) != *exclude,
+            Self::Sampled(part, independent) => is_one_of(record, part, *independent),
         }
     }
 
@@ -96,6 +104,7 @@ impl Filter {
     pub fn want(&self, wanted: &mut Wanted) {
         match self {
             Self::All(filters) | Self::Any(filters) => filters.iter().for_each(|f| f.want(wanted)),
+            Self::Sampled(_, false) => wanted.request.push(REQUEST_ID),
             Self::Header(matcher) => wanted.request.extend(matcher.name.parse().ok()),
             Self::Grpc(..) => {
                 wanted.response.push(GRPC_STATUS);
@@ -104,6 +113,15 @@ impl Filter {
             _ => {}
         }
     }
+}
+
+/// Whether an exchange belongs to a part of them. A request id begins with 32 random bits in hex.
+fn is_one_of(record: &Record, part: &RuntimeFraction, independent: bool) -> bool {
+    let set = part.key.as_ref().and_then(|key| record.runtime.as_ref()?.fraction(key));
+    let share = set.map_or(part.default, |(share, _)| share);
+    let id = if independent { None } else { record.request_text(REQUEST_ID.as_str()) };
+    let drawn = id.and_then(|id| u32::from_str_radix(id.get(..8)?, 16).ok()).map(|bits| f64::from(bits) / f64::from(u32::MAX));
+    drawn.unwrap_or_else(|| rand::rng().random_range(0.0..1.0)) < share || share >= 1.0
 }
 
 /// A comparison with a number.

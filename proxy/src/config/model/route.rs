@@ -92,6 +92,8 @@ pub enum PathMatch {
     SeparatedPrefix(String),
     /// Whole path matches.
     Regex(regex::Regex),
+    /// The request is CONNECT.
+    Connect,
 }
 
 /// Header matcher.

@@ -2,6 +2,7 @@
 //! something that can shake hands from it, again whenever a file changes.
 
 use super::StringMatch;
+use http::HeaderName;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -134,8 +135,17 @@ pub struct UpstreamTls {
     pub common: Common,
     /// Name to ask for; None = none.
     pub sni: Option<String>,
-    /// The certificate must be for that name (`auto_sni_san_validation`).
+    /// The name to ask for is each request's own (`auto_sni`).
+    pub auto_sni: Option<AutoSni>,
+    /// The certificate must be for the name that is asked for (`auto_sni_san_validation`, `auto_san_validation`).
     pub names_must_fit: bool,
+}
+
+/// Where a request's name of its endpoint stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AutoSni {
+    /// In this header, when the request has it; else it is the host.
+    pub header: Option<HeaderName>,
 }
 
 impl Common {

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{format, matching};
+use super::{format, matching, mirror};
 use crate::config::decode::Value;
 use crate::config::decode::message::Schema;
-use crate::config::model::{AccessLog, By, Comparison, Filter, Format, LogTarget};
+use crate::config::model::{AccessLog, By, Comparison, Filter, Format, LogTarget, RuntimeFraction};
 use crate::format::operator::FLAGS;
 use crate::nearest::nearest;
 
@@ -25,8 +25,8 @@ const STDERR: Schema = Schema { name: "envoy.extensions.access_loggers.stream.v3
 const FILTER: Schema = Schema {
     name: "envoy.config.accesslog.v3.AccessLogFilter",
     fields: "status_code_filter duration_filter not_health_check_filter and_filter or_filter response_flag_filter \
-        header_filter grpc_status_filter",
-    unsupported: "traceable_filter runtime_filter extension_filter metadata_filter log_type_filter",
+        header_filter grpc_status_filter runtime_filter",
+    unsupported: "traceable_filter extension_filter metadata_filter log_type_filter",
 };
 
 const COMPARED: Schema = Schema { name: "envoy.config.accesslog.v3.StatusCodeFilter", fields: "comparison", unsupported: "" };
@@ -44,6 +44,12 @@ const NOTHING: Schema = Schema { name: "envoy.config.accesslog.v3.NotHealthCheck
 const HEADER: Schema = Schema { name: "envoy.config.accesslog.v3.HeaderFilter", fields: "header", unsupported: "" };
 
 const GRPC: Schema = Schema { name: "envoy.config.accesslog.v3.GrpcStatusFilter", fields: "statuses exclude", unsupported: "" };
+
+const SAMPLED: Schema = Schema {
+    name: "envoy.config.accesslog.v3.RuntimeFilter",
+    fields: "runtime_key percent_sampled use_independent_randomness",
+    unsupported: "",
+};
 
 /// gRPC's statuses by Envoy's names.
 const STATUSES: [(&str, i64, u32); 17] = [
@@ -121,6 +127,7 @@ pub fn filter(value: &Value<'_>) -> Option<Filter> {
         "response_flag_filter",
         "header_filter",
         "grpc_status_filter",
+        "runtime_filter",
     ];
     match fields.need_one_of(&kinds)? {
         ("status_code_filter", v) => compared(&v).map(Filter::Status),
@@ -130,6 +137,7 @@ pub fn filter(value: &Value<'_>) -> Option<Filter> {
         ("or_filter", v) => several(&v).map(Filter::Any),
         ("header_filter", v) => v.message(&HEADER)?.need("header").and_then(|v| matching::header(&v)).map(Filter::Header),
         ("grpc_status_filter", v) => grpc(&v),
+        ("runtime_filter", v) => sampled(&v),
         (_, v) => flags(&v).map(Filter::Flags),
     }
 }
@@ -158,6 +166,14 @@ fn grpc(value: &Value<'_>) -> Option<Filter> {
     let fields = value.message(&GRPC)?;
     let statuses: Vec<_> = fields.list("statuses").iter().filter_map(|v| v.choice(&STATUSES)).collect();
     Some(Filter::Grpc(statuses, fields.flag("exclude", false)))
+}
+
+fn sampled(value: &Value<'_>) -> Option<Filter> {
+    let fields = value.message(&SAMPLED)?;
+    let key = fields.need("runtime_key").and_then(|v| v.name());
+    let default = fields.get("percent_sampled").map_or(Some(0.0), |v| mirror::fraction(&v));
+    let independent = fields.flag("use_independent_randomness", false);
+    Some(Filter::Sampled(RuntimeFraction { default: default?, key: Some(key?) }, independent))
 }
 
 fn flags(value: &Value<'_>) -> Option<Vec<String>> {

@@ -80,7 +80,7 @@ pub fn cluster(value: &Value<'_>, names: &Names) -> Option<Cluster> {
     let overprovisioning = assignment.and_then(|a| endpoint::overprovisioning(&a)).unwrap_or(140);
     let discovery = discovery(&fields, name.as_deref().unwrap_or_default());
     let protocol = if old_http2.is_some() { Protocol::Http2 } else { options.protocol };
-    let tls = fields.get("transport_socket").map_or(Some(None), |v| tls::upstream(&v, protocol));
+    let tls = fields.get("transport_socket").map_or(Some(None), |v| tls::upstream(&v, protocol, &options.names));
     if let (Some(value), Some(None)) = (&options.auto, &tls) {
         value
             .problem("auto_config wants TLS, whose handshake settles the protocol", "expected transport_socket with an UpstreamTlsContext");

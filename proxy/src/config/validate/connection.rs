@@ -15,8 +15,8 @@ const HTTP1: Schema = Schema {
 
 const HTTP2: Schema = Schema {
     name: "envoy.config.core.v3.Http2ProtocolOptions",
-    fields: "max_concurrent_streams initial_stream_window_size initial_connection_window_size connection_keepalive",
-    unsupported: "hpack_table_size allow_connect allow_metadata max_outbound_frames max_outbound_control_frames \
+    fields: "max_concurrent_streams initial_stream_window_size initial_connection_window_size connection_keepalive allow_connect",
+    unsupported: "hpack_table_size allow_metadata max_outbound_frames max_outbound_control_frames \
         max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream \
         max_inbound_window_update_frames_per_data_frame_sent stream_error_on_invalid_http_messaging \
         override_stream_error_on_invalid_http_message custom_settings_parameters use_oghttp2_codec max_metadata_size \
@@ -36,7 +36,13 @@ const UPGRADE: Schema = Schema {
 };
 
 const ROUTE_UPGRADE: Schema =
-    Schema { name: "envoy.config.route.v3.RouteAction.UpgradeConfig", fields: "upgrade_type enabled", unsupported: "connect_config" };
+    Schema { name: "envoy.config.route.v3.RouteAction.UpgradeConfig", fields: "upgrade_type enabled connect_config", unsupported: "" };
+
+const TUNNEL: Schema = Schema {
+    name: "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig",
+    fields: "",
+    unsupported: "proxy_protocol_config allow_post",
+};
 
 /// Largest window of HTTP/2 (RFC 9113, section 6.9.1).
 const MOST: u32 = (1 << 31) - 1;
@@ -69,6 +75,7 @@ pub fn http2(value: &Value<'_>) -> Http2Options {
         stream_window: number("initial_stream_window_size", LEAST),
         connection_window: number("initial_connection_window_size", LEAST),
         keepalive: fields.get("connection_keepalive").and_then(|v| keepalive(&v)),
+        allow_connect: fields.flag("allow_connect", false),
     }
 }
 
@@ -85,18 +92,22 @@ pub fn route_upgrades(list: &[Value<'_>]) -> Upgrades {
 }
 
 fn upgrades(list: &[Value<'_>], schema: &'static Schema) -> Upgrades {
-    let mut found: Vec<(String, bool)> = Vec::new();
+    let mut found = Upgrades::default();
     for value in list {
         let Some(fields) = value.message(schema) else { continue };
         let Some(kind) = fields.need("upgrade_type").and_then(|v| v.name()) else { continue };
         let enabled = fields.get("enabled").and_then(|v| v.wrapper().boolean()).unwrap_or(true);
-        if kind.eq_ignore_ascii_case("connect") {
-            value.problem("CONNECT is not supported yet", "expected another protocol, such as websocket");
+        if let Some(tunnel) = fields.get("connect_config") {
+            tunnel.message(&TUNNEL);
+            found.ends_connect = kind.eq_ignore_ascii_case("connect");
+            if !found.ends_connect {
+                tunnel.problem(format!("it does not go with `{kind}`"), "expected upgrade_type: CONNECT, or remove it");
+            }
         }
-        if found.iter().any(|(known, _)| known.eq_ignore_ascii_case(&kind)) {
+        if found.protocols.iter().any(|(known, _)| known.eq_ignore_ascii_case(&kind)) {
             value.problem(format!("the upgrade to `{kind}` stands twice"), "keep one of them");
         }
-        found.push((kind.to_ascii_lowercase(), enabled));
+        found.protocols.push((kind.to_ascii_lowercase(), enabled));
     }
-    Upgrades(found)
+    found
 }

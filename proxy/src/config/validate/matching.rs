@@ -9,9 +9,11 @@ use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, QueryMatch,
 
 const MATCH: Schema = Schema {
     name: "envoy.config.route.v3.RouteMatch",
-    fields: "prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters grpc runtime_fraction",
-    unsupported: "connect_matcher path_match_policy cookies tls_context dynamic_metadata filter_state",
+    fields: "prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters grpc runtime_fraction connect_matcher",
+    unsupported: "path_match_policy cookies tls_context dynamic_metadata filter_state",
 };
+
+const CONNECT: Schema = Schema { name: "envoy.config.route.v3.RouteMatch.ConnectMatcher", fields: "", unsupported: "" };
 
 const REGEX: Schema = Schema { name: "envoy.type.matcher.v3.RegexMatcher", fields: "google_re2 regex", unsupported: "" };
 
@@ -63,11 +65,12 @@ fn part(value: &Value<'_>) -> Option<RuntimeFraction> {
 }
 
 fn path(fields: &Fields<'_>) -> Option<PathMatch> {
-    let (kind, value) = fields.need_one_of(&["prefix", "path", "safe_regex", "path_separated_prefix"])?;
+    let (kind, value) = fields.need_one_of(&["prefix", "path", "safe_regex", "path_separated_prefix", "connect_matcher"])?;
     match kind {
         "prefix" => value.string().map(PathMatch::Prefix),
         "path" => value.string().map(PathMatch::Exact),
         "safe_regex" => safe_regex(&value).map(PathMatch::Regex),
+        "connect_matcher" => value.message(&CONNECT).map(|_| PathMatch::Connect),
         _ => separated_prefix(&value).map(PathMatch::SeparatedPrefix),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 
 use super::matching;
+use super::protocol::AutoNames;
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
 use crate::config::model::Protocol;
@@ -99,15 +100,15 @@ pub fn downstream(value: &Value<'_>) -> Option<Option<DownstreamTls>> {
 }
 
 /// A cluster's `transport_socket`; the inner None says plain text.
-pub fn upstream(value: &Value<'_>, protocol: Protocol) -> Option<Option<UpstreamTls>> {
+pub fn upstream(value: &Value<'_>, protocol: Protocol, names: &AutoNames) -> Option<Option<UpstreamTls>> {
     let Some(config) = typed(value, UPSTREAM.name)? else { return Some(None) };
     let fields = config.any(&UPSTREAM)?;
     let mut places = Vec::new();
     let common = fields.get("common_tls_context").map_or(Some(Common::default()), |v| common(&v, &mut places));
     let sni = fields.get("sni").map(|v| (v.string(), v));
-    let names_must_fit = fields.flag("auto_sni_san_validation", false);
+    let names_must_fit = fields.flag("auto_sni_san_validation", false) || names.must_fit;
     let name = sni.as_ref().and_then(|(text, _)| text.clone()).filter(|t| !t.is_empty());
-    let settings = UpstreamTls { common: common?, sni: name, names_must_fit };
+    let settings = UpstreamTls { common: common?, sni: name, auto_sni: names.sni.clone(), names_must_fit };
     if settings.common.identities.len() > 1 {
         value.problem("there is more than one certificate", "expected at most one: an endpoint asks for no name");
     }

@@ -4,6 +4,7 @@ use super::watched::Watched;
 use super::{LATE, Serving, head_bytes};
 use crate::config::model::HttpManager;
 use crate::executor::LocalExecutor;
+use crate::listener::gather::Gather;
 use crate::upstream::request::BoxError;
 use crate::worker::connections::Order;
 use hyper::server::conn::http2;
@@ -38,7 +39,11 @@ pub async fn run(it: &Rc<Serving>, watched: Watched, manager: &HttpManager) -> R
     if let Some((interval, timeout)) = settings.keepalive {
         builder.keep_alive_interval(interval).keep_alive_timeout(timeout);
     }
-    let mut served = pin!(builder.serve_connection(TokioIo::new(watched), service_fn(|request| it.clone().answer(request, true))));
+    if settings.allow_connect {
+        builder.enable_connect_protocol();
+    }
+    let io = TokioIo::new(Gather::new(watched));
+    let mut served = pin!(builder.serve_connection(io, service_fn(|request| it.clone().answer(request, true))));
     let mut finishing = false;
     let ended = poll_fn(|cx| {
         match it.connection.order(cx.waker()) {
