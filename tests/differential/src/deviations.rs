@@ -276,7 +276,6 @@ pub static ALL: &[Deviation] = &[
             "a cluster that is not there, checked later",
             "a cluster that is not there, with a status",
             "expect: 100-continue left to the backend",
-            "CONNECT ended here",
             "HTTP/1.0 without a host",
             "underscores refused",
             "underscores dropped",
@@ -288,7 +287,7 @@ pub static ALL: &[Deviation] = &[
         reason: "a field is not supported: the file is refused, naming it",
     },
     Deviation {
-        scenes: &["a traffic direction", "more common options", "HTTP/1 options", "a host's own options", "the client's protocol upstream"],
+        scenes: &["a traffic direction", "more common options", "HTTP/1 options", "a host's own options"],
         kind: Kind::NotYet,
         shows: "+ refuses",
         reason: "a field is not supported: the file is refused, naming it",

@@ -4,7 +4,7 @@ use clap::Parser;
 use foreshadow_differential::error::Error;
 use foreshadow_differential::programs::Programs;
 use foreshadow_differential::run::Verdict;
-use foreshadow_differential::{play, report};
+use foreshadow_differential::{entry, play, report};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,21 +28,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            // Nowhere to print to is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
-        }
-    };
-    match compare(&args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
-        }
-    }
+    entry::main(compare).await
 }
 
 async fn compare(args: &Args) -> Result<(), Error> {
@@ -53,10 +39,7 @@ async fn compare(args: &Args) -> Result<(), Error> {
     }
     let outcomes = play.run(&Programs::prepare()?).await?;
     println!("{}", report::text(&outcomes));
-    if let Some(path) = &args.json {
-        let text = format!("{:#}\n", report::json(&outcomes));
-        std::fs::write(path, text).map_err(Error::failed(&format!("writing {}", path.display())))?;
-    }
+    entry::write_figures(args.json.as_deref(), &report::json(&outcomes))?;
     let different = outcomes.iter().filter(|o| matches!(o.verdict, Verdict::Different)).count();
     if different == 0 { Ok(()) } else { Err(Error::Different(different)) }
 }

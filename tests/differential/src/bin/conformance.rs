@@ -3,6 +3,7 @@
 use clap::Parser;
 use foreshadow_differential::conformance;
 use foreshadow_differential::conformance::tools::Tools;
+use foreshadow_differential::entry;
 use foreshadow_differential::error::Error;
 use foreshadow_differential::programs::Programs;
 use std::path::PathBuf;
@@ -23,21 +24,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            // Nowhere to print to is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
-        }
-    };
-    match run(&args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
-        }
-    }
+    entry::main(run).await
 }
 
 async fn run(args: &Args) -> Result<(), Error> {
@@ -47,10 +34,7 @@ async fn run(args: &Args) -> Result<(), Error> {
         figures = conformance::compare(&programs, &tools).await?;
     }
     println!("{}", figures.table());
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&figures).map_err(Error::failed("writing figures"))?;
-        std::fs::write(path, text).map_err(Error::failed(&format!("writing {}", path.display())))?;
-    }
+    entry::write_figures(args.json.as_deref(), &serde_json::to_value(&figures).map_err(Error::failed("writing figures"))?)?;
     let worse: Vec<_> = figures.worse().into_iter().map(|(group, tests)| format!("{group} ({})", tests.join("; "))).collect();
     if worse.is_empty() { Ok(()) } else { Err(Error::Worse(worse.join(", "))) }
 }

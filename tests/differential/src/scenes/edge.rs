@@ -134,5 +134,24 @@ fn interim() -> Vec<Scene> {
             .answers([Reply::does([Act::Echo])])
             .ask("CONNECT example.com:80 HTTP/1.1\r\nhost: example.com:80\r\n\r\n")
             .look(|lines| lines.iter().filter(|l| l.starts_with("client") || l.contains("HTTP/1.1")).cloned().collect()),
+        scene("CONNECT sent on")
+            .http("upgrade_configs: [{ upgrade_type: CONNECT }]")
+            .routes("{ match: { connect_matcher: {} }, route: { cluster: $app } }")
+            .answers([Reply::raw("HTTP/1.1 200 OK\r\n\r\n").then(Act::Echo)])
+            .ask("CONNECT example.com:80 HTTP/1.1\r\nhost: example.com:80\r\n\r\n")
+            .send("ping")
+            .step(Step::Read(4)),
+        scene("CONNECT refused by the backend")
+            .http("upgrade_configs: [{ upgrade_type: CONNECT }]")
+            .routes("{ match: { connect_matcher: {} }, route: { cluster: $app } }")
+            .answers([reply(403)])
+            .ask("CONNECT example.com:80 HTTP/1.1\r\nhost: example.com:80\r\n\r\n"),
+        scene("CONNECT that is not allowed")
+            .routes("{ match: { connect_matcher: {} }, route: { cluster: $app } }")
+            .ask("CONNECT example.com:80 HTTP/1.1\r\nhost: example.com:80\r\n\r\n"),
+        scene("no tunnel takes the route of a tunnel")
+            .http("upgrade_configs: [{ upgrade_type: CONNECT }]")
+            .routes("{ match: { connect_matcher: {} }, route: { cluster: $app } }, { match: { prefix: / }, route: { cluster: $other } }")
+            .get("/"),
     ]
 }

@@ -188,6 +188,7 @@ fn clusters() -> Vec<Case> {
         Base { cluster: "{ name: a, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED }".into(), ..Base::default() }.case("original destinations"),
         Base { cluster: cluster("a", &format!("{PROTOCOL}explicit_http_config: {{ http2_protocol_options: {{}} }} }} }}")), ..Base::default() }.case("HTTP/2 upstream"),
         Base { cluster: cluster("a", &format!("{PROTOCOL}use_downstream_protocol_config: {{ http2_protocol_options: {{}} }} }} }}")), ..Base::default() }.case("the client's protocol upstream"),
+        Base { cluster: cluster("a", &format!("{PROTOCOL}upstream_http_protocol_options: {{ auto_sni: true, auto_san_validation: true }}, explicit_http_config: {{ http2_protocol_options: {{ allow_connect: true }} }} }} }}")), ..Base::default() }.case("names of endpoints from requests"),
         Base { more: "  - { name: b, type: STATIC }", ..Base::default() }.case("a cluster without endpoints"),
         with_cluster("TLS upstream", "transport_socket: { name: t, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: s } }"),
         with_cluster("a hexadecimal number", "per_connection_buffer_limit_bytes: 0x8000"),
