@@ -5,7 +5,7 @@
 //! and nothing is learned. Called by [`super::Capacity`], once for production (per replica) and once for the shadow.
 
 use super::channel::{Channel, Curve};
-use super::grid::{CELLS, Grid, LogEstimate, STEP};
+use super::grid::{CELLS, Grid, LogEstimate, SLOPES, STEP};
 use super::knee::Knee;
 use crate::math::{Decayed, logit, sigmoid};
 use crate::series::PathObservation;
@@ -267,11 +267,16 @@ impl Edge {
         (1.0 / self.bad.dispersion(), 1.0 / self.slow.dispersion())
     }
 
-    /// Log-likelihood of the last interval if ln C were `x`; 0 everywhere when it said nothing.
+    /// Log-likelihood of the last interval if ln C were `x`, under the steepness that suits it best; 0 everywhere when it said nothing. Far below its edge
+    /// an instance does not tell how steep its curve is, and the flattest would refute, second by second, every capacity near the load:
+    /// what holds whatever the steepness is all that may be added up.
     pub fn says_of(&self, x: f64) -> f64 {
         let view = View { evidence: self.last, bad: self.bad.curve(), slow: self.slow.curve(), weights: self.weights() };
         let x = x - self.correction();
-        self.grid.as_ref().map_or(0.0, |g| g.expect_slope(|a| view.log_likelihood(a, x)))
+        if self.grid.is_none() {
+            return 0.0;
+        }
+        SLOPES.iter().map(|a| view.log_likelihood(*a, x)).fold(f64::NEG_INFINITY, f64::max)
     }
 
     fn settle(&mut self, path: &PathObservation) {
