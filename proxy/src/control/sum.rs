@@ -1,6 +1,6 @@
 //! Adds up what workers say of themselves.
 //!
-//! Which fields are sums is said once, in [`sums`], where every field has to be named: a new one does not compile before somebody has decided.
+//! Which fields are sums is said once, in `sums`, where every field has to be named: a new one does not compile before somebody has decided.
 
 use crate::stats::mean_of_known;
 use foreshadow_snapshot::{
