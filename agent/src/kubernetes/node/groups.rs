@@ -1,7 +1,8 @@
 //! Where the kubelet keeps a container's control group: version 2 and 1, systemd's and cgroupfs' names, the hybrid layout, nested roots.
 //!
 //! Called by the node role once for each container; found directories are kept. Promises: what cannot be found is absent, never guessed;
-//! version 2 is preferred wherever a controller is there. Layouts: kubelet `pkg/kubelet/cm`, runtimes' scope names; the tests show each.
+//! version 2 is preferred wherever a controller is there; a kubelet may have its pods below any group (`cgroupRoot`), so where they are is
+//! looked up ([`Tops`]). Layouts: kubelet `pkg/kubelet/cm`, runtimes' scope names; the tests show each.
 //!
 //! | driver | a burstable pod's container |
 //! |---|---|
@@ -13,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 /// Prefixes of the scopes that runtimes make under systemd.
 const SCOPES: [&str; 4] = ["cri-containerd", "crio", "docker", "cri-o"];
-/// Names of the kubelet's root above `kubepods`, when it is not the top: kind and some distributions.
-const ROOTS: [&str; 3] = ["", "kubelet", "kubelet.slice"];
+/// How far below the top `kubepods` may be, and the most groups looked at on the way: machines have some hundreds.
+const DEPTH: usize = 4;
+const MOST_GROUPS: usize = 10_000;
 
 /// Quality of service class of a pod, as it is named in paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +48,52 @@ impl Class {
     }
 }
 
+/// Where kubelets have their pods: groups named `kubepods`, relative to a hierarchy's top. Mostly one; two kubelets may share a machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tops(Vec<String>);
+
+impl Tops {
+    /// Looks for them below `root` (`/sys/fs/cgroup`).
+    pub fn look(root: &Path) -> Self {
+        // The kubelet makes the same groups in every hierarchy of version 1.
+        let hierarchies = ["cpu,cpuacct", "cpu", "memory"].map(|c| root.join(c));
+        let top = if root.join("cgroup.controllers").exists() {
+            Some(root)
+        } else {
+            hierarchies.iter().find(|h| h.is_dir()).map(PathBuf::as_path)
+        };
+        let mut found = Vec::new();
+        let mut level: Vec<String> = top.map(|_| String::new()).into_iter().collect();
+        let mut looked = 0;
+        for _ in 0..DEPTH {
+            let mut below = Vec::new();
+            for group in level {
+                let entries = top.and_then(|t| std::fs::read_dir(t.join(&group)).ok()).into_iter().flatten().flatten();
+                for name in entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).filter_map(|e| e.file_name().into_string().ok()) {
+                    let path = if group.is_empty() { name.clone() } else { format!("{group}/{name}") };
+                    looked += 1;
+                    if is_top(&name) {
+                        found.push(path)
+                    } else if looked < MOST_GROUPS {
+                        below.push(path)
+                    }
+                }
+            }
+            level = below;
+        }
+        found.sort();
+        Self(found)
+    }
+}
+
+/// cgroupfs' name, and systemd's, which repeats the names above it.
+fn is_top(name: &str) -> bool {
+    name == "kubepods" || name == "kubepods.slice" || name.ends_with("-kubepods.slice")
+}
+
 /// Directories of a container below `root` (`/sys/fs/cgroup`), per controller as `observe::cgroup` reads them: `unified`, `cpu`, `cpuacct`, `memory`.
-pub fn find(root: &Path, class: Class, pod_uid: &str, container_id: &str) -> BTreeMap<String, String> {
-    let relative = candidates(class, pod_uid, container_id);
+pub fn find(root: &Path, tops: &Tops, class: Class, pod_uid: &str, container_id: &str) -> BTreeMap<String, String> {
+    let relative: Vec<String> = tops.0.iter().flat_map(|top| candidates(top, class, pod_uid, container_id)).collect();
     let below = |base: PathBuf, file: &str| relative.iter().map(|r| base.join(r)).find(|dir| dir.join(file).exists());
     let mut found = BTreeMap::new();
     let mut keep = |controller: &str, dir: Option<PathBuf>| {
@@ -68,29 +113,14 @@ pub fn find(root: &Path, class: Class, pod_uid: &str, container_id: &str) -> BTr
     found
 }
 
-fn candidates(class: Class, pod_uid: &str, container_id: &str) -> Vec<String> {
-    let mut all = Vec::new();
-    for root in ROOTS {
-        match root.strip_suffix(".slice") {
-            None => {
-                let base = if root.is_empty() { String::new() } else { format!("{root}/") };
-                let class_dir = class.name().map(|c| format!("{c}/")).unwrap_or_default();
-                all.push(format!("{base}kubepods/{class_dir}pod{pod_uid}/{container_id}"));
-                if root.is_empty() {
-                    all.extend(systemd("", class, pod_uid, container_id));
-                }
-            }
-            Some(outer) => all.extend(systemd(outer, class, pod_uid, container_id)),
-        }
-    }
-    all
-}
-
-/// A slice's name repeats the names above it: `kubelet.slice/kubelet-kubepods.slice/...`.
-fn systemd(outer: &str, class: Class, pod_uid: &str, container_id: &str) -> Vec<String> {
-    let mut path = if outer.is_empty() { String::new() } else { format!("{outer}.slice/") };
-    let mut name = if outer.is_empty() { "kubepods".to_owned() } else { format!("{outer}-kubepods") };
-    path += &format!("{name}.slice/");
+/// Where a container's group may be below one top.
+fn candidates(top: &str, class: Class, pod_uid: &str, container_id: &str) -> Vec<String> {
+    let last = top.rsplit('/').next().unwrap_or_default();
+    let Some(mut name) = last.strip_suffix(".slice").map(str::to_owned) else {
+        let class = class.name().map(|c| format!("{c}/")).unwrap_or_default();
+        return vec![format!("{top}/{class}pod{pod_uid}/{container_id}")];
+    };
+    let mut path = format!("{top}/");
     if let Some(class) = class.name() {
         name = format!("{name}-{class}");
         path += &format!("{name}.slice/");
@@ -119,7 +149,7 @@ mod tests {
 
     fn found(dir: &tempfile::TempDir, class: Class) -> Vec<(String, String)> {
         let prefix = format!("{}/", dir.path().display());
-        find(dir.path(), class, UID, ID).into_iter().map(|(c, d)| (c, d.replace(&prefix, ""))).collect()
+        find(dir.path(), &Tops::look(dir.path()), class, UID, ID).into_iter().map(|(c, d)| (c, d.replace(&prefix, ""))).collect()
     }
 
     fn pair(controller: &str, dir: &str) -> (String, String) {
@@ -146,6 +176,21 @@ mod tests {
         let slice = "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice";
         let dir = format!("{slice}/kubelet-kubepods-besteffort-pod0b5ad3d0_1111_4222_8333_944444444444.slice/crio-8a7f.scope");
         assert_eq!(found(&tree(&["cgroup.controllers", &format!("{dir}/cgroup.procs")]), Class::BestEffort), [pair("unified", &dir)]);
+    }
+
+    #[test]
+    fn a_cgroup_root_of_any_name_is_found_and_nothing_below_pods_is_taken_for_one() {
+        let dir = format!("one/two/kubepods/burstable/pod{UID}/{ID}");
+        let tree = tree(&["cgroup.controllers", &format!("{dir}/cgroup.procs"), &format!("{dir}/kubepods/x")]);
+        assert_eq!(Tops::look(tree.path()), Tops(vec!["one/two/kubepods".into()]));
+        assert_eq!(found(&tree, Class::Burstable), [pair("unified", &dir)]);
+    }
+
+    #[test]
+    fn two_kubelets_on_one_machine_keep_their_pods_apart() {
+        let (one, two) = (format!("kubepods/pod{UID}/{ID}"), "other/kubepods/podx/y".to_owned());
+        let tree = tree(&["cgroup.controllers", &format!("{one}/cgroup.procs"), &format!("{two}/cgroup.procs")]);
+        assert_eq!(found(&tree, Class::Guaranteed), [pair("unified", &one)]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Called by the reporter once a second. Promises: a sidecar is asked with its pod's UID, so that an address that went to another pod is
 //! noticed; whatever did not answer is an error in the report; directories of control groups are looked for once for each container.
 
-use super::groups;
+use super::groups::{self, Tops};
 use super::pods::Local;
 use super::wire::PodReport;
 use crate::http::{Http, HttpError, request};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -29,19 +29,26 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Directories of a container's control group by controller, and when they were looked for.
 type Found = (Instant, BTreeMap<String, String>);
 
+/// What is known of the control groups.
+#[derive(Debug, Default)]
+struct Groups {
+    found: BTreeMap<String, Found>,
+    tops: Option<(Instant, Tops)>,
+}
+
 /// Looks.
 #[derive(Debug)]
 pub struct Scraper {
     http: Http,
     root: PathBuf,
     began: Instant,
-    found: BTreeMap<String, Found>,
+    groups: Groups,
 }
 
 impl Scraper {
     /// Control groups are below `root`, e.g. `/sys/fs/cgroup`.
     pub fn new(http: Http, root: PathBuf) -> Self {
-        Self { http, root, began: Instant::now(), found: BTreeMap::new() }
+        Self { http, root, began: Instant::now(), groups: Groups::default() }
     }
 
     /// Looks once at all of them; reports by workload.
@@ -73,15 +80,15 @@ impl Scraper {
     /// What the application's containers of each pod have used, read off the async threads.
     async fn usage(&mut self, pods: &[Arc<Local>]) -> Vec<Option<Usage>> {
         let live: BTreeSet<&String> = pods.iter().flat_map(|p| &p.containers).collect();
-        self.found.retain(|id, _| live.contains(id));
-        let (mut found, root, began) = (std::mem::take(&mut self.found), self.root.clone(), self.began);
+        self.groups.found.retain(|id, _| live.contains(id));
+        let (mut groups, root, began) = (std::mem::take(&mut self.groups), self.root.clone(), self.began);
         let pods: Vec<Arc<Local>> = pods.to_vec();
         let read = tokio::task::spawn_blocking(move || {
-            let used: Vec<Option<Usage>> = pods.iter().map(|pod| usage(pod, &mut found, &root, began)).collect();
-            (used, found)
+            let used: Vec<Option<Usage>> = pods.iter().map(|pod| usage(pod, &mut groups, &root, began)).collect();
+            (used, groups)
         });
-        let Ok((used, found)) = read.await else { return Vec::new() };
-        self.found = found;
+        let Ok((used, groups)) = read.await else { return Vec::new() };
+        self.groups = groups;
         used
     }
 
@@ -94,19 +101,26 @@ impl Scraper {
     }
 }
 
-fn usage(pod: &Local, found: &mut BTreeMap<String, Found>, root: &std::path::Path, began: Instant) -> Option<Usage> {
+impl Groups {
+    /// Directories of one container; looked for again when there were none.
+    fn of(&mut self, pod: &Local, id: &str, root: &Path) -> &BTreeMap<String, String> {
+        let known = self.found.get(id).is_some_and(|(at, dirs)| !dirs.is_empty() || at.elapsed() < LOOK_AGAIN);
+        if !known {
+            // A kubelet makes its top once, but perhaps after us.
+            if self.tops.as_ref().is_none_or(|(at, _)| at.elapsed() >= LOOK_AGAIN) {
+                self.tops = Some((Instant::now(), Tops::look(root)));
+            }
+            let dirs = self.tops.as_ref().map(|(_, tops)| groups::find(root, tops, pod.class, &pod.uid, id)).unwrap_or_default();
+            self.found.insert(id.to_owned(), (Instant::now(), dirs));
+        }
+        &self.found[id].1
+    }
+}
+
+fn usage(pod: &Local, groups: &mut Groups, root: &Path, began: Instant) -> Option<Usage> {
     let mut sum: Option<Usage> = None;
     for id in &pod.containers {
-        let known = found.get(id).filter(|(at, dirs)| !dirs.is_empty() || at.elapsed() < LOOK_AGAIN);
-        let dirs = match known {
-            Some((_, dirs)) => dirs.clone(),
-            None => {
-                let dirs = groups::find(root, pod.class, &pod.uid, id);
-                found.insert(id.clone(), (Instant::now(), dirs.clone()));
-                dirs
-            }
-        };
-        let read = cgroup::read(&dirs);
+        let read = cgroup::read(groups.of(pod, id, root));
         if read != Usage::default() {
             sum = Some(sum.map_or(read, |s| s.plus(&read)));
         }
