@@ -123,6 +123,7 @@ async fn measure(args: &Args, seed: u64, stacks: &Stacks) -> Result<Pair, Error>
                 threshold_ms: 150.0,
                 timeout_ms: 5_000.0,
                 max_outstanding: 4_096,
+                requests_per_connection: None,
                 rate,
                 requests: vec![RequestTemplate::get("work", "/work")],
                 mix: Vec::new(),

@@ -47,6 +47,9 @@ struct Args {
     /// Requests under way at once; one more is not sent and counts as bad; overrides the plan's
     #[arg(long)]
     max_outstanding: Option<usize>,
+    /// Close a connection after this many requests; overrides the plan's
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    requests_per_connection: Option<u32>,
     /// Print the plan instead of running it
     #[arg(long)]
     print_plan: bool,
@@ -99,6 +102,7 @@ fn plan(args: &Args) -> Result<Plan, (u8, String)> {
     plan.threshold_ms = args.threshold_ms.unwrap_or(plan.threshold_ms);
     plan.timeout_ms = args.timeout_ms.unwrap_or(plan.timeout_ms);
     plan.max_outstanding = args.max_outstanding.unwrap_or(plan.max_outstanding);
+    plan.requests_per_connection = args.requests_per_connection.or(plan.requests_per_connection);
     plan.check().map_err(|e| (USAGE, e.to_string()))?;
     Ok(plan)
 }

@@ -57,6 +57,7 @@ impl TrafficPlan<'_> {
             threshold_ms: self.threshold_ms,
             timeout_ms: (self.threshold_ms * TIMEOUT_THRESHOLDS).max(LEAST_TIMEOUT_MS),
             max_outstanding: 4_096,
+            requests_per_connection: None,
             rate,
             requests,
             mix,

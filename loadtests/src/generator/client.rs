@@ -16,15 +16,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::net::TcpStream;
 
-type Sender = SendRequest<Full<Bytes>>;
+/// A connection, and the requests that were sent on it.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    used: u32,
+}
 
 /// Sends the requests of a plan.
-#[derive(Debug)]
 pub struct Client {
     address: String,
+    most_requests: u32,
     prepared: Vec<Request<Full<Bytes>>>,
     /// The last one used is taken first: few connections stay warm.
-    idle: Mutex<Vec<Sender>>,
+    idle: Mutex<Vec<Connection>>,
     opened: AtomicU64,
 }
 
@@ -45,7 +49,8 @@ impl Client {
         let authority: http::uri::Authority =
             host.parse().map_err(|_| PlanError { field: "target".into(), problem: format!("{host:?} is not a host") })?;
         let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
-        Ok(Self { address, prepared, idle: Mutex::default(), opened: AtomicU64::new(0) })
+        let most_requests = plan.requests_per_connection.unwrap_or(u32::MAX);
+        Ok(Self { address, most_requests, prepared, idle: Mutex::default(), opened: AtomicU64::new(0) })
     }
 
     /// Connections opened so far.
@@ -67,13 +72,14 @@ impl Client {
                 Some(connection) => (connection, true),
                 None => (self.connect().await.map_err(|_| Failure::Connect)?, false),
             };
-            if connection.ready().await.is_err() {
+            if connection.sender.ready().await.is_err() {
                 if reused {
                     continue;
                 }
                 return Err(Failure::Reset);
             }
-            let answer = match connection.try_send_request(request).await {
+            connection.used = connection.used.saturating_add(1);
+            let answer = match connection.sender.try_send_request(request).await {
                 Ok(answer) => answer,
                 Err(mut e) => match e.take_message() {
                     Some(unsent) if reused => {
@@ -88,24 +94,24 @@ impl Client {
             while let Some(frame) = body.frame().await {
                 frame.map_err(|_| Failure::Reset)?;
             }
-            if !connection.is_closed() {
+            if !connection.sender.is_closed() && connection.used < self.most_requests {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             }
             return Ok(status);
         }
     }
 
-    fn take_idle(&self) -> Option<Sender> {
+    fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(connection) = idle.pop() {
-            if !connection.is_closed() {
+            if !connection.sender.is_closed() {
                 return Some(connection);
             }
         }
         None
     }
 
-    async fn connect(&self) -> std::io::Result<Sender> {
+    async fn connect(&self) -> std::io::Result<Connection> {
         let socket = TcpStream::connect(&self.address).await?;
         socket.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(socket)).await.map_err(std::io::Error::other)?;
@@ -114,6 +120,6 @@ impl Client {
             // Its error reaches the request that was under way.
             let _ = connection.await;
         });
-        Ok(sender)
+        Ok(Connection { sender, used: 0 })
     }
 }

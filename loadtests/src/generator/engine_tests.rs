@@ -84,6 +84,15 @@ async fn good_answers_are_good_and_connections_are_reused() {
 }
 
 #[tokio::test]
+async fn a_connection_serves_as_many_requests_as_it_may() {
+    let (url, _) = service(Manner::Answer(200)).await;
+    let (one_each, _) = against(&url, |plan| plan.requests_per_connection = Some(1)).await;
+    assert_eq!((one_each.connections, one_each.bad), (one_each.sent, 0));
+    let (three_each, _) = against(&url, |plan| plan.requests_per_connection = Some(3)).await;
+    assert!(three_each.connections * 3 >= three_each.sent && three_each.connections < three_each.sent, "{three_each:?}");
+}
+
+#[tokio::test]
 async fn refusals_are_failures_and_client_errors_are_counted_apart() {
     let (url, _) = service(Manner::Answer(503)).await;
     assert!(only(&against(&url, |_| ()).await.0, Failure::ServerError));

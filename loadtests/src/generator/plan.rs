@@ -30,6 +30,10 @@ pub struct Plan {
     /// Requests under way at once; one more is not sent and counts as bad (`overflow`).
     #[serde(default = "outstanding")]
     pub max_outstanding: usize,
+    /// A connection is closed after this many requests, as clients behind a connection-level balancer do, so that new replicas get their share;
+    /// by default only the server closes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_connection: Option<u32>,
     /// Points (seconds, requests per second), linear between; two points at one time are a step.
     pub rate: Vec<(f64, f64)>,
     /// What may be sent; by default one GET of `/`.
@@ -116,6 +120,7 @@ impl Plan {
             threshold_ms: threshold(),
             timeout_ms: timeout(),
             max_outstanding: outstanding(),
+            requests_per_connection: None,
             rate: vec![(0.0, rps)],
             requests: vec![RequestTemplate::get("default", &path)],
             mix: Vec::new(),

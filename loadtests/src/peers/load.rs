@@ -69,6 +69,7 @@ pub async fn latency(port: u16, rps: f64, seconds: f64, seed: u64) -> Result<(f6
         threshold_ms: 1_000.0,
         timeout_ms: 5_000.0,
         max_outstanding: 4_096,
+        requests_per_connection: None,
         rate: vec![(0.0, rps), (seconds, rps)],
         requests: vec![RequestTemplate::get("kib", "/1024")],
         mix: Vec::new(),

@@ -89,6 +89,7 @@ fn plan(sidecar: &Sidecar, seed: u64, rps: f64, seconds: f64) -> Plan {
         threshold_ms: 100.0,
         timeout_ms: 5_000.0,
         max_outstanding: 4_096,
+        requests_per_connection: None,
         rate: vec![(0.0, rps), (seconds, rps)],
         requests: vec![RequestTemplate::get("work", "/work")],
         mix: Vec::new(),
