@@ -4,6 +4,7 @@
 //! for the later ones, which then say so themselves. Prints what Rust's test harness prints. Started by `cargo test-cluster` inside a node's
 //! enclosure (`foreshadow_cluster::node`), or with `FORESHADOW_TEST_KUBECONFIG` on a cluster that is there.
 
+mod objects;
 mod steps;
 mod story;
 

@@ -1,11 +1,13 @@
 //! What the steps share: the cluster, `kubectl` as people use it, and waiting for a condition.
 
+use crate::objects;
 use foreshadow_cluster::assets::{Assets, CONTROL_PLANE, METRICS, NODE, RUNTIME};
 use foreshadow_cluster::node::{Node, containers, enclosure};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,10 +17,13 @@ pub type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 /// A cluster, and what earlier steps found out.
 pub struct Story {
     runtime: tokio::runtime::Runtime,
+    client: kube::Client,
     /// None on a cluster that was there.
     node: Option<Node>,
     assets: Assets,
     kubeconfig: PathBuf,
+    /// Every object that was there before the product.
+    before: BTreeSet<String>,
 }
 
 impl Story {
@@ -27,7 +32,8 @@ impl Story {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let assets = Assets::find()?;
         if let Some(kubeconfig) = std::env::var_os("FORESHADOW_TEST_KUBECONFIG") {
-            return Ok(Some(Self { runtime, node: None, assets, kubeconfig: kubeconfig.into() }));
+            let client = client(&runtime, &std::fs::read_to_string(&kubeconfig)?)?;
+            return Ok(Some(Self { runtime, client, node: None, assets, kubeconfig: kubeconfig.into(), before: BTreeSet::new() }));
         }
         let (Some(dir), Ok(group)) = (std::env::var_os(enclosure::DIR), std::env::var(enclosure::GROUP)) else {
             let reason = "the node suite runs inside an enclosure: `cargo test-cluster` makes one";
@@ -46,7 +52,9 @@ impl Story {
         let node = runtime.block_on(Node::start(&assets, &dir, &group, &mut say))?;
         containers::import(&assets, &archives()?)?;
         say("images imported");
-        Ok(Some(Self { runtime, node: Some(node), assets, kubeconfig: dir.join("admin.kubeconfig") }))
+        let kubeconfig = dir.join("admin.kubeconfig");
+        let client = client(&runtime, &std::fs::read_to_string(&kubeconfig)?)?;
+        Ok(Some(Self { runtime, client, node: Some(node), assets, kubeconfig, before: BTreeSet::new() }))
     }
 
     /// Runs `kubectl` with arguments separated by spaces; its standard output.
@@ -58,6 +66,18 @@ impl Story {
     /// `kubectl ... -o json`, read.
     pub fn json(&self, arguments: &str) -> Result<Value> {
         Ok(serde_json::from_str(&self.kubectl(&format!("{arguments} -o json"))?)?)
+    }
+
+    /// What the API server answers to a GET: quicker than `kubectl`, for what is asked over and over.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.text(path)?)?)
+    }
+
+    /// The same, as text: logs.
+    pub fn text(&self, path: &str) -> Result<String> {
+        let request = http::Request::get(path).body(Vec::new())?;
+        let asked = async { tokio::time::timeout(Duration::from_secs(10), self.client.request_text(request)).await };
+        Ok(self.runtime.block_on(asked)??)
     }
 
     /// `kubectl apply -f -`.
@@ -80,6 +100,36 @@ impl Story {
         Ok(command)
     }
 
+    /// Runs `foreshadow-agent` as an administrator would; what it says.
+    pub fn agent(&self, arguments: &[&str]) -> Result<String> {
+        let programs =
+            std::env::var_os("FORESHADOW_TEST_PROGRAMS").ok_or("FORESHADOW_TEST_PROGRAMS does not say where the programs are")?;
+        let mut command = Command::new(PathBuf::from(programs).join("foreshadow-agent"));
+        let output = command.env("KUBECONFIG", &self.kubeconfig).args(arguments).stdin(Stdio::null()).output()?;
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure(output.status.success(), || format!("foreshadow-agent {}: {} {text}", arguments.join(" "), output.status))?;
+        Ok(text)
+    }
+
+    /// Kubeconfig of an administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Remembers every object that there is now.
+    pub fn remember_objects(&mut self) -> Result {
+        self.before = objects::all(self)?;
+        Ok(())
+    }
+
+    /// Objects that are there now and were not remembered, and those that were and are not there.
+    pub fn objects_since(&self) -> Result<(Vec<String>, Vec<String>)> {
+        ensure(!self.before.is_empty(), || "nothing was remembered: an earlier step failed".into())?;
+        let now = objects::all(self)?;
+        let difference = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect();
+        Ok((difference(&now, &self.before), difference(&self.before, &now)))
+    }
+
     /// The node, for steps that look inside it or break it.
     pub fn node(&mut self) -> Result<&mut Node> {
         self.node.as_mut().ok_or_else(|| "needs the node that test-cluster makes; this cluster was there".into())
@@ -96,7 +146,7 @@ impl Story {
 
     /// ClusterIP of a Service.
     pub fn cluster_ip(&self, namespace: &str, service: &str) -> Result<String> {
-        let service = self.json(&format!("get service {service} -n {namespace}"))?;
+        let service = self.get(&format!("/api/v1/namespaces/{namespace}/services/{service}"))?;
         Ok(service["spec"]["clusterIP"].as_str().ok_or("no clusterIP")?.to_owned())
     }
 
@@ -138,6 +188,13 @@ pub fn until<T>(what: &str, within: Duration, mut found: impl FnMut() -> Result<
 /// An error with this text unless the condition holds.
 pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result {
     if holds { Ok(()) } else { Err(otherwise().into()) }
+}
+
+fn client(runtime: &tokio::runtime::Runtime, kubeconfig: &str) -> Result<kube::Client> {
+    let config = runtime.block_on(foreshadow_cluster::kubeconfig::parse(kubeconfig))?;
+    // Its buffer is a task of the runtime's.
+    let _inside = runtime.enter();
+    Ok(kube::Client::try_from(config)?)
 }
 
 /// The image archives that test-cluster made.

@@ -49,6 +49,9 @@ pub struct Arguments {
     /// Take image archives from here instead of building them (manifests/images/build made them)
     #[arg(long, value_name = "DIR", conflicts_with = "api_only")]
     images: Option<PathBuf>,
+    /// Build suites and programs with the release profile, for figures that mean something
+    #[arg(long)]
+    release: bool,
     /// Only tests whose name contains this
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
@@ -138,7 +141,8 @@ impl<'a> Run<'a> {
 
     fn node(&self) -> Result<Outcome> {
         if let Some(kubeconfig) = &self.arguments.kubeconfig {
-            return self.suite("node").run(Some(kubeconfig));
+            let programs = images::programs(self.arguments.release, self.dir.path())?;
+            return self.suite("node").run_with(Some(kubeconfig), Some(&programs));
         }
         if !rustix::process::geteuid().is_root() {
             let reason = "needs root for namespaces and containers; run it with sudo, or with --api-only, or with --kubeconfig FILE".into();
@@ -146,15 +150,20 @@ impl<'a> Run<'a> {
         }
         let made = self.dir.path().join("images");
         let images = self.arguments.images.as_ref().unwrap_or(&made);
+        self.say("building programs and images");
+        let programs = images::programs(self.arguments.release, self.dir.path())?;
         if self.arguments.images.is_none() {
-            self.say("building images from static binaries");
-            images::build(images, self.dir.path())?;
+            images::build(images, &programs, self.dir.path())?;
         }
-        self.suite("node").run_enclosed(images, self.arguments.keep)
+        self.suite("node").run_enclosed(images, &programs, self.arguments.keep)
     }
 
     fn suite(&self, name: &'static str) -> suite::Suite<'_> {
-        suite::Suite { name, filter: self.arguments.filter.as_deref(), mark: self.dir.path() }
+        let (build, name): (&[&str], _) = match name {
+            "node" => (&["build", "--workspace", "--bin"], "node-suite"),
+            _ => (&["test", "--no-run", "--test"], name),
+        };
+        suite::Suite { build, name, release: self.arguments.release, filter: self.arguments.filter.as_deref(), mark: self.dir.path() }
     }
 }
 

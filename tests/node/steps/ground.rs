@@ -89,14 +89,6 @@ pub fn a_resize_in_place_shows_in_the_control_group(story: &mut Story) -> Result
     ensure(restarts == 0, || format!("the container was restarted: {restarts}"))
 }
 
-pub fn without_its_api_server_the_node_goes_on(story: &mut Story) -> Result {
-    let url = format!("http://{}:80/work", story.cluster_ip(NAMESPACE, "plain")?);
-    story.restart_api_server(Duration::from_secs(3))?;
-    ensure(get(&url).is_some_and(|a| a.status == 200), || "the Service does not answer".into())?;
-    story.kubectl(&format!("rollout restart deployment/plain -n {NAMESPACE}"))?;
-    story.kubectl(&format!("rollout status deployment/plain -n {NAMESPACE} --timeout=120s")).map(|_| ())
-}
-
 fn compact(value: &serde_json::Value) -> String {
     // kubectl's arguments are separated by spaces here, and JSON needs none.
     value.to_string()

@@ -9,10 +9,17 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// An integration test of this crate.
+/// Name of the environment variable that tells a suite where the product's programs are.
+const PROGRAMS: &str = "FORESHADOW_TEST_PROGRAMS";
+
+/// A suite of this crate.
 pub struct Suite<'a> {
-    /// Its name in `Cargo.toml`.
+    /// How cargo builds it.
+    pub build: &'static [&'static str],
+    /// Its target's name in `Cargo.toml`.
     pub name: &'static str,
+    /// With the release profile.
+    pub release: bool,
     /// Only tests whose name contains this.
     pub filter: Option<&'a str>,
     /// The run's directory, the mark of everything that it starts.
@@ -22,6 +29,11 @@ pub struct Suite<'a> {
 impl Suite<'_> {
     /// Runs it as a child; on the cluster of `kubeconfig`, else on what the suite starts itself.
     pub fn run(&self, kubeconfig: Option<&Path>) -> Result<Outcome> {
+        self.run_with(kubeconfig, None)
+    }
+
+    /// The same, told where the product's programs are.
+    pub fn run_with(&self, kubeconfig: Option<&Path>, programs: Option<&Path>) -> Result<Outcome> {
         let mut command = Command::new(self.program()?);
         command.args(self.filter).current_dir(env!("CARGO_MANIFEST_DIR")).env(MARK, self.mark);
         // A test that would be skipped for want of a program is a failure here: the programs were just made sure of.
@@ -30,14 +42,16 @@ impl Suite<'_> {
             let file = file.canonicalize().tried(|| format!("cannot read {}", file.display()))?;
             command.env("FORESHADOW_TEST_KUBECONFIG", file);
         }
+        command.envs(programs.map(|dir| (PROGRAMS, dir)));
         let mut child = command.spawn().tried(|| format!("cannot start the suite {}", self.name))?;
         counted(&mut child)
     }
 
-    /// Runs it as the program inside an enclosure, with the image archives in `images`.
-    pub fn run_enclosed(&self, images: &Path, keep: bool) -> Result<Outcome> {
+    /// Runs it as the program inside an enclosure, with the image archives in `images` and the product's programs in `programs`.
+    pub fn run_enclosed(&self, images: &Path, programs: &Path, keep: bool) -> Result<Outcome> {
         let arguments: Vec<String> = self.filter.map(str::to_owned).into_iter().chain(keep.then(|| "--keep".into())).collect();
-        let variables = [("CI", "true".into()), ("FORESHADOW_TEST_IMAGES", images.as_os_str().to_owned())];
+        let path = |path: &Path| path.as_os_str().to_owned();
+        let variables = [("CI", "true".into()), ("FORESHADOW_TEST_IMAGES", path(images)), (PROGRAMS, path(programs))];
         let mut enclosure = Enclosure::start(&self.program()?, &arguments, &variables)?;
         if !keep {
             return counted(enclosure.child());
@@ -53,14 +67,8 @@ impl Suite<'_> {
     /// Builds the suite's program; its path.
     fn program(&self) -> Result<PathBuf> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args([
-            "test",
-            "--test",
-            self.name,
-            "--no-run",
-            "--message-format",
-            "json-render-diagnostics",
-        ]);
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(self.build).arg(self.name).args(["--message-format", "json-render-diagnostics"]);
+        cargo.args(self.release.then_some("--release"));
         cargo.env(MARK, self.mark).stdin(Stdio::null()).stderr(Stdio::inherit());
         let output = cargo.output().tried(|| "cannot start cargo".into())?;
         let text = String::from_utf8_lossy(&output.stdout);

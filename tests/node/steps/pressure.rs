@@ -1,0 +1,164 @@
+//! Load, and a fault that neither processor use nor the request rate shows: the pool of workers of every instance shrinks, the shadow's too.
+//! The floor must rise, and the new pods be ready, before the first request that production answers too late.
+
+use super::product::ready;
+use super::shop::{self, NAMESPACE, held, pods};
+use crate::story::{Result, Story, ensure, until};
+use foreshadow_loadtests::demo::judge;
+use foreshadow_loadtests::generator::{Line, Second};
+use foreshadow_loadtests::report::document::{self, Objective};
+use foreshadow_tests::http::request;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Two replicas take about 145 requests a second in health, about 73 with half of their workers.
+const RPS: u32 = 84;
+/// The agent learns what a replica takes.
+const LEARNING: Duration = Duration::from_secs(240);
+const CALM: Duration = Duration::from_secs(15);
+/// The pool shrinks to this share of itself over this time, and stays so.
+const LEFT: f64 = 0.5;
+const SHRINKING: Duration = Duration::from_secs(75);
+const AFTERWARDS: Duration = Duration::from_secs(15);
+/// Longest run of the generator.
+const RUN_S: u32 = 420;
+
+pub fn the_floor_is_raised_before_production_violates_its_objective(story: &mut Story) -> Result {
+    story.node()?;
+    story.apply(&shop::load("load", "web", &RPS.to_string(), RUN_S).to_string())?;
+    let calm = calm(story)?;
+    let seen = shrink(story)?;
+    let log = log(story, "load")?;
+    story.kubectl("delete pod load -n default --wait=false")?;
+    let seconds = seconds(&log)?;
+    let from = seconds.iter().position(|(at, _)| *at >= seen.began_ms).ok_or("the generator ended too early")?;
+    let violated_ms = first_violation(&seconds[from..]);
+    let bad: u64 = seconds[from..].iter().map(|(_, s)| s.bad).sum();
+    let done: u64 = seconds[from..].iter().map(|(_, s)| s.done).sum();
+    let after = |at: Option<u64>| at.map(|at| format!("{:.1} s", at.saturating_sub(seen.began_ms) as f64 / 1e3));
+    let tale = format!(
+        "capacity before {:.0} rps; since the fault began: floor after {:?}, new pods ready after {:?}, first violation after {:?}, {bad} of {done} bad",
+        calm,
+        after(seen.raised_ms),
+        after(seen.ready_ms),
+        after(violated_ms)
+    );
+    println!("    {tale}");
+    let raised = seen.raised_ms.ok_or_else(|| format!("the floor was not raised; {tale}; last decision: {}", seen.last))?;
+    let ready = seen.ready_ms.ok_or_else(|| format!("no new pod was ready; {tale}"))?;
+    ensure(violated_ms.is_none_or(|v| raised < v), || format!("production was hit first; {tale}"))?;
+    ensure(violated_ms.is_none_or(|v| ready < v), || format!("new pods came too late; {tale}"))?;
+    ensure(seen.utilisation.is_none_or(|u| u < 80), || format!("the HPA saw it as well ({:?} %): not hidden", seen.utilisation))
+}
+
+/// Waits until the agent knows a plausible capacity and no floor above the user's own has stood for a while; the capacity.
+fn calm(story: &Story) -> Result<f64> {
+    let mut since: Option<Instant> = None;
+    until("a known capacity and no raised floor", LEARNING, || {
+        let state = held(story, "shop/web")?.unwrap_or_default();
+        let capacity = state["decision"]["capacity_rps"]["p50"].as_f64();
+        let plausible = capacity.filter(|c| (25.0..200.0).contains(c));
+        if floor(story)? > 2 || plausible.is_none() {
+            since = None;
+            return Err(format!("capacity {capacity:?}, floor {}; {}", floor(story)?, state["decision"]["plan"]["reason"]).into());
+        }
+        let calm = since.get_or_insert_with(Instant::now).elapsed() >= CALM;
+        Ok(plausible.filter(|_| calm))
+    })
+}
+
+/// What happened while the pool shrank; times in milliseconds since the Unix epoch.
+#[derive(Debug, Default)]
+struct Seen {
+    began_ms: u64,
+    raised_ms: Option<u64>,
+    ready_ms: Option<u64>,
+    utilisation: Option<u64>,
+    last: String,
+}
+
+/// Lets the pools shrink, in new instances too, and looks on.
+fn shrink(story: &Story) -> Result<Seen> {
+    let mut seen = Seen { began_ms: now_ms(), ..Seen::default() };
+    let start = Instant::now();
+    while start.elapsed() < SHRINKING + AFTERWARDS {
+        let share = (start.elapsed().as_secs_f64() / SHRINKING.as_secs_f64()).min(1.0);
+        let production = pods(story, NAMESPACE, "app=web")?;
+        let fault = json!({ "pool_factor": 1.0 - (1.0 - LEFT) * share }).to_string();
+        for pod in production.iter().chain(&shop::shadows(story, "web")?).filter(|p| p.ready) {
+            let url = format!("http://{}:8080/faults", pod.ip);
+            // With the name taken over, the application itself is at its own port still.
+            let told = request("POST", &url, &[("content-type", "application/json")], &fault);
+            ensure(told.as_ref().is_some_and(|a| a.status < 300), || format!("{url}: {told:?}"))?;
+        }
+        let now = now_ms();
+        if seen.raised_ms.is_none() && floor(story)? > 2 {
+            seen.raised_ms = Some(now);
+        }
+        if seen.ready_ms.is_none() && ready(&production).len() > 2 {
+            seen.ready_ms = Some(now);
+        }
+        let hpa = hpa(story)?;
+        let used = hpa["status"]["currentMetrics"][0]["resource"]["current"]["averageUtilization"].as_u64();
+        seen.utilisation = seen.utilisation.max(used);
+        seen.last = held(story, "shop/web")?.map(|s| s["decision"]["plan"].to_string()).unwrap_or_default();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    Ok(seen)
+}
+
+/// The floor that stands in the HPA.
+pub fn floor(story: &Story) -> Result<u64> {
+    Ok(hpa(story)?["spec"]["minReplicas"].as_u64().unwrap_or(1))
+}
+
+fn hpa(story: &Story) -> Result<Value> {
+    story.get(&format!("/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/web"))
+}
+
+/// What a generator's pod has printed so far.
+fn log(story: &Story, pod: &str) -> Result<String> {
+    story.text(&format!("/api/v1/namespaces/default/pods/{pod}/log?timestamps=true"))
+}
+
+/// Seconds that the generator told, with the time at which each began.
+fn seconds(log: &str) -> Result<Vec<(u64, Second)>> {
+    let mut all = Vec::new();
+    for line in log.lines() {
+        let Some((at, json)) = line.split_once(' ') else { continue };
+        let at: k8s_openapi::jiff::Timestamp = at.parse()?;
+        if let Ok(Line::Second(second)) = serde_json::from_str(json) {
+            all.push((u64::try_from(at.as_millisecond())?.saturating_sub(1_000), second));
+        }
+    }
+    Ok(all)
+}
+
+/// When production first was beyond its objective, by the rule that the demo's report goes by.
+fn first_violation(seconds: &[(u64, Second)]) -> Option<u64> {
+    let objective = Objective { threshold_ms: 250.0, target_ratio: 0.95 };
+    let begin_ms = seconds.first()?.0;
+    let told = seconds.iter().map(|(at, s)| document::Second {
+        at_s: (at - begin_ms) as f64 / 1e3,
+        requests: s.done,
+        bad: s.bad,
+        failed: s.failures(),
+        ..document::Second::default()
+    });
+    let found = judge::violations(&told.collect::<Vec<_>>(), &objective, &[]);
+    found.first().map(|v| begin_ms + (v.onset_s * 1e3) as u64)
+}
+
+fn now_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Requests that a generator's pod sent, how many failed in any way, and how.
+pub fn failures(story: &Story, pod: &str) -> Result<(u64, Value)> {
+    let (mut sent, mut failed) = (0, Vec::new());
+    for (_, second) in seconds(&log(story, pod)?)? {
+        sent += second.sent;
+        failed.extend((second.failures() > 0).then(|| json!({ "t_s": second.t_s, "failed": second.failed })));
+    }
+    Ok((sent, json!(failed)))
+}
