@@ -9,7 +9,7 @@ use crate::demo::fleet::Fleet;
 use crate::demo::http::Json;
 use crate::demo::inject::Injector;
 use crate::demo::machine::MachineLog;
-use crate::demo::reactive::Reactive;
+use crate::demo::reactive::{Reactive, Request};
 use crate::demo::schedule::Schedule;
 use crate::demo::setup::Setup;
 use crate::demo::traffic::{Traffic, TrafficPlan};
@@ -46,8 +46,8 @@ pub struct Order<'a> {
     pub warmup_s: u32,
     /// The reactive scaler's settings.
     pub reactive: crate::report::document::Reactive,
-    /// What the reactive scaler is told that a replica requests, in cores.
-    pub request_cores: f64,
+    /// What the reactive scaler is told that a replica requests.
+    pub request: Request,
     /// Programs.
     pub binaries: &'a Binaries,
     /// File by which faults reach the sample application; None for one that is not ours.
@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
             state_url: format!("{}/api/v1/state?minutes=0.1", order.setup.page()),
             workload: installation.workload.clone(),
             watch: Watch::default(),
-            reactive: Reactive::new(&order.reactive, order.request_cores, (order.setup.min_replicas, order.setup.max_replicas)),
+            reactive: Reactive::new(&order.reactive, order.request, (order.setup.min_replicas, order.setup.max_replicas)),
             machine: MachineLog::default(),
             order,
         }
@@ -286,6 +286,7 @@ impl<'a> Run<'a> {
 
     fn into_arm(self, arm: &mut Arm, seconds: f64) {
         arm.machine = self.machine.summary(seconds);
+        arm.request_cores = self.reactive.request_cores();
         self.watch.into_arm(arm, seconds);
     }
 }

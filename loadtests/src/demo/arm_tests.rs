@@ -106,7 +106,7 @@ async fn drive(agent: &str, load: &str) -> (Result<Arm, Error>, Shared, tempfile
         schedule: &schedule,
         warmup_s: 0,
         reactive: Reactive { target_utilisation: 0.7, time_scale: 60.0, replica_start_s: 0.1 },
-        request_cores: 0.1,
+        request: Request::Known(0.1),
         binaries: &binaries,
         faults_file: Some(dir.path().join("faults.json")),
         seed: 1,

@@ -8,16 +8,36 @@ use crate::demo::processor::by_group;
 use crate::demo::wire::{Instance, Workload};
 use crate::hpa::{Config, Hpa, MetricsPipeline, Phase, PipelineConfig, Pod};
 use crate::report::document;
+use std::collections::HashMap;
 
 /// Between two readings of processor time, in seconds; well below the pipeline's own periods.
 const READ_EVERY_S: f64 = 0.5;
+
+/// What the scaler is told that a replica requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Request {
+    /// So many cores.
+    Known(f64),
+    /// What a replica uses at `knee_rps`, measured while the scaler only watches and production gets `rps`; `otherwise` where no processor time can be read.
+    /// What a request costs differs by machine: one that is told too little keeps replicas that nobody needs, and meets no trouble.
+    Measured {
+        /// Requests a second to all of production meanwhile.
+        rps: f64,
+        /// Requests a second that one replica takes within the objective.
+        knee_rps: f64,
+        /// Cores.
+        otherwise: f64,
+    },
+}
 
 /// The scaler.
 #[derive(Debug)]
 pub struct Reactive {
     hpa: Hpa,
     pipeline: MetricsPipeline,
-    request_cores: f64,
+    request: Request,
+    /// The first reading that a measurement begins with: when, and processor time of all replicas.
+    measured_from: Option<(f64, f64)>,
     least: u32,
     read_s: f64,
     /// How long it only watches at first, and until when.
@@ -27,18 +47,21 @@ pub struct Reactive {
 
 /// Rounds of the metrics pipeline that are let pass before the first sync: a scaler that has been running for long never saw the moment before
 /// the load began, and would otherwise act on it.
-const ROUNDS_BEFORE: f64 = 4.0;
+const ROUNDS_BEFORE: f64 = 6.0;
+/// Rounds of them that a measurement of what a request costs leaves out: connections are made, pages are touched for the first time.
+const ROUNDS_COLD: f64 = 1.5;
 
 impl Reactive {
     /// A scaler with these settings; `bounds` are the fewest and most replicas.
-    pub fn new(settings: &document::Reactive, request_cores: f64, bounds: (u32, u32)) -> Self {
+    pub fn new(settings: &document::Reactive, request: Request, bounds: (u32, u32)) -> Self {
         let pipeline = PipelineConfig::default().scaled(settings.time_scale);
         let config = Config { target_utilization: settings.target_utilisation, max_replicas: bounds.1, ..Config::default() };
         Self {
             hpa: Hpa::new(config.scaled(settings.time_scale)),
             pipeline: MetricsPipeline::new(pipeline),
             quiet_s: pipeline.resolution_s * ROUNDS_BEFORE,
-            request_cores,
+            request,
+            measured_from: None,
             least: bounds.0,
             read_s: f64::NEG_INFINITY,
             quiet_until_s: None,
@@ -57,6 +80,7 @@ impl Reactive {
             }
             self.pipeline.retain(|name| workload.replicas.iter().any(|i| i.name == name));
             self.pipeline.advance(now_s);
+            self.measure(now_s, workload, &used);
         }
         let quiet_until_s = *self.quiet_until_s.get_or_insert(now_s + self.quiet_s);
         if now_s < quiet_until_s || !self.hpa.due(now_s) {
@@ -67,6 +91,26 @@ impl Reactive {
         Some(said.desired)
     }
 
+    /// What a replica requests, in cores, as far as it is known.
+    pub fn request_cores(&self) -> f64 {
+        match self.request {
+            Request::Known(cores) => cores,
+            Request::Measured { otherwise, .. } => otherwise,
+        }
+    }
+
+    /// Measures what a request costs while the scaler only watches.
+    fn measure(&mut self, now_s: f64, workload: &Workload, used: &HashMap<u32, f64>) {
+        let (Request::Measured { rps, knee_rps, .. }, Some(until_s)) = (self.request, self.quiet_until_s) else { return };
+        let read = workload.replicas.iter().map(|i| used.get(&i.pid)).sum::<Option<f64>>();
+        let Some(cpu_s) = read.filter(|_| now_s > until_s - self.quiet_s * (1.0 - ROUNDS_COLD / ROUNDS_BEFORE)) else { return };
+        let (from_s, before_s) = *self.measured_from.get_or_insert((now_s, cpu_s));
+        if now_s + READ_EVERY_S >= until_s && now_s > from_s && rps > 0.0 {
+            let cores = knee_rps * (cpu_s - before_s) / ((now_s - from_s) * rps);
+            self.request = Request::Known(if cores > 0.0 { cores } else { self.request_cores() });
+        }
+    }
+
     fn pod(&self, instance: &Instance, now_s: f64, now_unix_ms: u64) -> Pod {
         let moment = |unix_ms: u64| now_s - now_unix_ms.saturating_sub(unix_ms) as f64 / 1_000.0;
         let started_s = moment(instance.started_unix_ms);
@@ -75,7 +119,7 @@ impl Reactive {
             started_s,
             ready: instance.is_ready(),
             ready_changed_s: instance.ready_unix_ms.map_or(started_s, moment),
-            request_cores: self.request_cores,
+            request_cores: self.request_cores(),
             metric: self.pipeline.metric(&instance.name),
         }
     }
@@ -88,7 +132,7 @@ mod tests {
 
     fn scaler() -> Reactive {
         let settings = document::Reactive { target_utilisation: 0.7, time_scale: 6.0, replica_start_s: 5.0 };
-        Reactive::new(&settings, 0.1, (2, 12))
+        Reactive::new(&settings, Request::Known(0.1), (2, 12))
     }
 
     fn instance(state: &str) -> Instance {
@@ -110,7 +154,26 @@ mod tests {
         let mut scaler = scaler();
         let workload =
             Workload { scale: Scale { desired: 5, ..Scale::default() }, replicas: vec![instance("ready")], ..Workload::default() };
-        let syncs: Vec<_> = (0..60).filter_map(|i| Some((i, scaler.look(f64::from(i) * 0.25, 10_000, &workload)?))).collect();
-        assert_eq!(syncs, [(40, 5), (50, 5)], "nothing for four rounds of 15 s, then a sync every 15 s, all six times faster");
+        let syncs: Vec<_> = (0..80).filter_map(|i| Some((i, scaler.look(f64::from(i) * 0.25, 10_000, &workload)?))).collect();
+        assert_eq!(syncs, [(60, 5), (70, 5)], "nothing for six rounds of 15 s, then a sync every 15 s, all six times faster");
+    }
+
+    #[test]
+    fn what_a_request_costs_is_measured_while_it_only_watches() {
+        let request = Request::Measured { rps: 400.0, knee_rps: 100.0, otherwise: 0.5 };
+        let mut scaler = Reactive { request, ..scaler() };
+        let workload = Workload { replicas: vec![instance("ready")], ..Workload::default() };
+        let quiet_s = scaler.quiet_s;
+        scaler.quiet_until_s = Some(quiet_s);
+        for i in 0..40 {
+            // Dear at first, then 2 ms of processor time a request.
+            let now_s = f64::from(i) * 0.5;
+            let cpu_s = if now_s < 2.0 { 5.0 * now_s } else { 10.0 + 0.8 * (now_s - 2.0) };
+            scaler.measure(now_s, &workload, &HashMap::from([(u32::MAX, cpu_s)]));
+        }
+        assert!((scaler.request_cores() - 0.2).abs() < 1e-9, "{}", scaler.request_cores());
+        let mut blind = Reactive { request, quiet_until_s: Some(quiet_s), ..self::scaler() };
+        (0..40).for_each(|i| blind.measure(f64::from(i) * 0.5, &workload, &HashMap::new()));
+        assert!((blind.request_cores() - 0.5).abs() < 1e-9);
     }
 }

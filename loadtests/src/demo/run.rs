@@ -10,6 +10,7 @@ use crate::demo::calibrate;
 use crate::demo::error::Error;
 use crate::demo::fleet::Fleet;
 use crate::demo::judge;
+use crate::demo::reactive::Request;
 use crate::demo::schedule::{Kind, Schedule, Spec, schedule};
 use crate::demo::setup::Setup;
 use crate::demo::target::Target;
@@ -98,13 +99,17 @@ async fn work(args: &Args, wish: &Wish, session: &mut Session, ui: &Ui) -> Resul
     let spec = Spec { seed: args.seed, seconds: args.seconds(), mean_rps: target.mean_rps, shape: &wish.trace.values, kinds: &wish.kinds };
     let plan = schedule(&spec);
     describe(args, wish, &target, &plan, &mut session.doc);
+    let mut request = target.request(plan.rps.first().copied().unwrap_or_default());
     for name in args.arms() {
-        let order = order(name, args, &target, &plan, &binaries, &session.dir)?;
+        let order = order(name, args, &target, request, &plan, &binaries, &session.dir)?;
         let mut arm = arm::run(&order, &mut session.fleet, ui).await?;
         let killed = session.fleet.end().await;
         if !killed.is_empty() {
             arm.notes.push(format!("had to be killed at the end: {}", killed.join("; ")));
         }
+        // Both arms' scalers are told the same.
+        request = Request::Known(arm.request_cores);
+        session.doc.target.cpu_cores = arm.request_cores;
         judge::judge_arm(&mut arm, &session.doc.objective, &plan.faults);
         ui.line(&format!("{name}: {} of {} requests bad, {:.0} s beyond the objective", arm.bad, arm.requests, arm.violation_seconds));
         session.doc.arms.push(arm);
@@ -151,6 +156,7 @@ fn order<'a>(
     name: &'static str,
     args: &Args,
     target: &Target,
+    request: Request,
     plan: &'a Schedule,
     binaries: &'a Binaries,
     dir: &Path,
@@ -163,8 +169,7 @@ fn order<'a>(
         setup.command = format!("{} --faults-file {}", setup.command, shell_word(&file.to_string_lossy()));
     }
     let reactive = target.reactive();
-    let request_cores = target.request_cores;
-    Ok(Order { name, setup, schedule: plan, warmup_s: target.warmup_s, reactive, request_cores, binaries, faults_file, seed: args.seed })
+    Ok(Order { name, setup, schedule: plan, warmup_s: target.warmup_s, reactive, request, binaries, faults_file, seed: args.seed })
 }
 
 /// The text as one word of a shell command.

@@ -4,6 +4,7 @@
 
 use crate::demo::binaries::Binaries;
 use crate::demo::calibrate::Found;
+use crate::demo::reactive::Request;
 use crate::demo::setup::Setup;
 use crate::report::document::Reactive;
 use std::path::PathBuf;
@@ -71,7 +72,7 @@ impl Target {
             limit_cores: 0.4,
             memory_mib: 128,
             warmup_s: WARMUP_S,
-            how: "The reactive scaler is told that a replica requests the processor time which the sample application uses at the knee of its latency curve (0.08 cores at about 105 requests a second), so that full utilisation and the limit coincide: the best that can be chosen by hand.".into(),
+            how: "The reactive scaler is told that a replica requests the processor time which the sample application uses at the knee of its latency curve (about 105 requests a second; what a request costs on this machine is measured in the first warm-up), so that full utilisation and the limit coincide: the best that can be chosen by hand.".into(),
         }
     }
 
@@ -101,6 +102,14 @@ impl Target {
     pub fn calibrated(self, found: Found) -> Self {
         let Found { threshold_ms, cores, mean_rps, knee_rps, how } = found;
         Self { threshold_ms, mean_rps, knee_rps, request_cores: cores, how, ..self }
+    }
+
+    /// What the reactive scaler is told, when production gets `rps` in the warm-up.
+    pub fn request(&self, rps: f64) -> Request {
+        match self.ours {
+            true => Request::Measured { rps, knee_rps: self.knee_rps, otherwise: self.request_cores },
+            false => Request::Known(self.request_cores),
+        }
     }
 
     /// Replicas that the reactive scaler would have settled on at this load: both arms begin there.

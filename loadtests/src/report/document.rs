@@ -105,6 +105,8 @@ pub struct Arm {
     pub requests: u64,
     /// Bad ones among them.
     pub bad: u64,
+    /// What the reactive scaler was told that a replica requests, in cores.
+    pub request_cores: f64,
     /// Production replica-seconds in the judged part, starting replicas included.
     pub replica_seconds: f64,
     /// The shadow's, weighted by its size.
