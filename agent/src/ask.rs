@@ -130,6 +130,12 @@ fn sentences(state: &Value) -> String {
     let mut told = format!("Planned: {floor}.\nWhy: {}\n", text(state, "/decision/plan/reason"));
     told += &format!("What would change it: {}\n", text(state, "/decision/plan/would_change"));
     told += &format!("Capacity of one replica: {} requests/s.\n", band(state, "/decision/capacity_rps"));
+    if let Some(share) = state.pointer("/decision/cpu_at_capacity").and_then(Value::as_f64) {
+        told += &format!(
+            "At capacity a replica uses {:.0} % of the processor it requests: an autoscaler's target far below keeps replicas that are not needed.\n",
+            100.0 * share
+        );
+    }
     for f in state.pointer("/decision/forecasts").and_then(Value::as_array).into_iter().flatten() {
         told += &format!(
             "In {} s: load {} requests/s, probability of a violation {}.\n",

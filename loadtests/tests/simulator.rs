@@ -149,18 +149,3 @@ fn balancers_differ_in_tails_only() {
     assert_eq!(a.requests, b.requests);
     assert!(a.bad_ratio() < b.bad_ratio() + 1e-3);
 }
-
-#[test]
-#[ignore = "measures: cargo test --release --test simulator -- --ignored --nocapture"]
-fn a_day_of_twelve_replicas() {
-    let seconds = 86_400.0;
-    let shape = Curve::synthetic(1.0, seconds + 900.0, 1);
-    let scenario = Scenario::cluster("mixed", &[Kind::Surge, Kind::CostlierMix, Kind::HiddenLoss], 12.0, &shape, seconds, 1);
-    let policies: [(&str, Box<dyn Policy>); 2] =
-        [("hpa", Box::new(CpuHpa::new(0.7, &scenario.pace))), ("foreshadow", Box::new(Foreshadow::default_for(&scenario, None, 1)))];
-    for (name, mut policy) in policies {
-        let started = std::time::Instant::now();
-        let out = run(&scenario, policy.as_mut(), 1);
-        println!("{name}: {:.1} million requests in {:.2} s", out.requests as f64 / 1e6, started.elapsed().as_secs_f64());
-    }
-}

@@ -10,7 +10,7 @@ use crate::copies::CopyController;
 use crate::decision::Decision;
 use crate::features::{Context, State};
 use crate::load::LoadForecaster;
-use crate::math::{Decayed, log_band};
+use crate::math::{Decayed, bounded, log_band};
 use crate::plan::Planner;
 use crate::portfolio::{MEMBERS, Portfolio, Truth};
 use crate::sample::Sample;
@@ -182,6 +182,7 @@ impl Brain {
         Decision {
             at_ms: sample.at_ms,
             capacity_rps: self.capacity.now().map(|e| log_band(e.mean, e.sd)),
+            cpu_at_capacity: self.cpu_at_capacity(sample.scale.replica_cores),
             shadow_scale: self.capacity.scale().map(|e| e.median()),
             forecasts: self.forecasts(seen),
             margin: outlook::margin(&outlook),
@@ -192,6 +193,15 @@ impl Brain {
             shadow_verdict: self.verdict.words(seen.shadow_present, self.portfolio.value()),
             portfolio: self.portfolio.table(),
         }
+    }
+}
+
+impl Brain {
+    /// Processor use at capacity over what a replica requests.
+    fn cpu_at_capacity(&self, replica_cores: Option<f64>) -> Option<f64> {
+        let requested = replica_cores.filter(|cores| *cores > 0.0)?;
+        let (per_request, capacity) = (self.cpu_per_request.0.get()?, self.usual_capacity.get()?.exp());
+        Some(bounded(per_request * capacity / requested, 0.0, 1e3))
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Decision {
     pub at_ms: u64,
     /// What one production replica can take right now, in requests per second; None until known.
     pub capacity_rps: Option<Band>,
+    /// Processor use of a production replica at its capacity, over what it requests, both of long-run means; None until known. An autoscaler's target below
+    /// it keeps replicas that are not needed; one above it never acts in time.
+    pub cpu_at_capacity: Option<f64>,
     /// Shadow's capacity relative to a production replica (learned), when known.
     pub shadow_scale: Option<f64>,
     /// Forecasts, one per horizon.

@@ -13,8 +13,10 @@ use foreshadow_loadtests::scaling::sweep::Plan;
 use foreshadow_loadtests::scaling::{page, summary, table};
 use foreshadow_loadtests::sim::shadow::Profile;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 const USAGE: u8 = 64;
@@ -53,7 +55,7 @@ fn run(args: &Args) -> Result<(), (u8, String)> {
         return Ok(());
     }
     let started = Instant::now();
-    let runs = watched(&plan);
+    let (runs, took) = watched(&plan);
     let blocks = summary::blocks(&runs);
     blocks.iter().for_each(|b| print!("{}", table::block(b)));
     print!("{}", table::bars(&blocks));
@@ -68,7 +70,7 @@ fn run(args: &Args) -> Result<(), (u8, String)> {
         plan.threads,
         plan.tick_s,
     );
-    println!("\n{how}");
+    println!("\n{how}\n{}", speed(&took));
     if let Some(file) = &args.json {
         write(file, &json(&runs, &blocks)?)?;
     }
@@ -112,18 +114,28 @@ fn writable(file: &Path) -> Result<(), (u8, String)> {
     if place.is_dir() && !file.is_dir() { Ok(()) } else { Err((CANNOT_CREATE, format!("{}: {problem}", file.display()))) }
 }
 
-/// Runs the plan with a bar on the terminal.
-fn watched(plan: &Plan) -> Vec<Run> {
+/// Runs the plan with a bar on the terminal; also the processor time and the simulated days of each policy.
+fn watched(plan: &Plan) -> (Vec<Run>, BTreeMap<String, (f64, f64)>) {
     let bar = ProgressBar::new(plan.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} runs, {elapsed} of about {duration}  {msg}") {
         bar.set_style(style);
     }
-    let runs = plan.run(&|what| {
-        bar.set_message(what.to_string());
+    let took = Mutex::new(BTreeMap::<String, (f64, f64)>::new());
+    let runs = plan.run(&|done| {
+        let mut took = took.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = took.entry(done.policy.clone()).or_default();
+        (sum.0, sum.1) = (sum.0 + done.cpu_s, sum.1 + done.days);
+        bar.set_message(done.what.clone());
         bar.inc(1);
     });
     bar.finish_and_clear();
-    runs
+    (runs, took.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// What a simulated day costs, by policy.
+fn speed(took: &BTreeMap<String, (f64, f64)>) -> String {
+    let each: Vec<_> = took.iter().map(|(policy, (cpu_s, days))| format!("{policy} {:.1}", cpu_s / days.max(1e-9))).collect();
+    format!("processor seconds a simulated day: {}", each.join(", "))
 }
 
 fn demonstration(plan: &Plan) {

@@ -2,13 +2,14 @@
 //!
 //! Promises: results do not depend on the number of threads or their order.
 
+use crate::cpu::thread_cpu;
 use crate::scaling::cases::Load;
 use crate::scaling::policies::{CpuHpa, Fixed};
 use crate::scaling::portfolio::Kind;
 use crate::scaling::record::{Run, Warnings};
 use crate::sim::judge::{Span, alarms, leads, violations};
 use crate::sim::outcome::Outcome;
-use crate::sim::{self, Scenario};
+use crate::sim::{self, Policy, Scenario};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,6 +40,19 @@ pub struct Plan {
     pub threads: usize,
 }
 
+/// A simulation that has ended. What it took is no part of a [`Run`]: two of the same seed are equal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// For people: load, scenario, policy.
+    pub what: String,
+    /// The policy's name, `control` or `plenty`.
+    pub policy: String,
+    /// Processor time in seconds.
+    pub cpu_s: f64,
+    /// Simulated time in days, the warm-up included.
+    pub days: f64,
+}
+
 /// One world and what is known of it before any policy.
 struct Case {
     load: String,
@@ -62,7 +76,7 @@ impl Plan {
     }
 
     /// Runs it; `done` is called after each run with what it was.
-    pub fn run(&self, done: &(dyn Fn(&str) + Sync)) -> Vec<Run> {
+    pub fn run(&self, done: &(dyn Fn(&Done) + Sync)) -> Vec<Run> {
         let mut worlds = Vec::new();
         for load in &self.loads {
             for name in &self.scenarios {
@@ -70,9 +84,8 @@ impl Plan {
             }
         }
         let cases = parallel(self.threads, &worlds, |(load, name, seed)| {
-            let case = self.case(load, name, *seed);
-            done(&format!("{} {name}: controls", load.name));
-            done(&format!("{} {name}: controls", load.name));
+            let (case, took) = self.case(load, name, *seed);
+            took.iter().for_each(done);
             case
         });
         let mut jobs = Vec::new();
@@ -82,20 +95,21 @@ impl Plan {
             }
         }
         parallel(self.threads, &jobs, |(case, kind, setting)| {
-            let run = judged(case, *kind, *setting);
-            done(&format!("{} {}: {} {setting}", case.load, case.scenario.name, kind.name()));
+            let (run, took) = judged(case, *kind, *setting);
+            done(&took);
             run
         })
     }
 
-    fn case(&self, load: &Load, name: &str, seed: u64) -> Case {
+    fn case(&self, load: &Load, name: &str, seed: u64) -> (Case, [Done; 2]) {
         let mut scenario = load.scenario(name, self.replicas, self.days, seed);
         scenario.pace.sample_s = scenario.pace.sample_s.max(self.tick_s);
         let enough = scenario.bounds.1.max(scenario.replicas);
-        let unavoidable_bad = sim::run(&Scenario { replicas: enough, ..scenario.clone() }, &mut Fixed(enough), seed).bad;
-        let control = sim::run(&scenario, &mut CpuHpa::new(CONTROL_TARGET, &scenario.pace), seed);
+        let plenty = Scenario { replicas: enough, ..scenario.clone() };
+        let (most, took_most) = timed(&load.name, "plenty", &plenty, &mut Fixed(enough), seed);
+        let (control, took) = timed(&load.name, "control", &scenario, &mut CpuHpa::new(CONTROL_TARGET, &scenario.pace), seed);
         let onsets = judged_violations(&control, &scenario);
-        Case { load: load.name.clone(), scenario, seed, unavoidable_bad, control, onsets }
+        (Case { load: load.name.clone(), scenario, seed, unavoidable_bad: most.bad, control, onsets }, [took_most, took])
     }
 }
 
@@ -106,10 +120,19 @@ fn judged_violations(outcome: &Outcome, scenario: &Scenario) -> Vec<Span> {
     spans
 }
 
-fn judged(case: &Case, kind: Kind, setting: f64) -> Run {
+/// A simulation, and what it took.
+fn timed(load: &str, policy: &str, scenario: &Scenario, by: &mut dyn Policy, seed: u64) -> (Outcome, Done) {
+    let before = thread_cpu();
+    let outcome = sim::run(scenario, by, seed);
+    let cpu_s = thread_cpu().saturating_sub(before).as_secs_f64();
+    let what = format!("{load} {}: {policy}", scenario.name);
+    (outcome, Done { what, policy: policy.into(), cpu_s, days: (scenario.pace.warmup_s + scenario.pace.seconds) / DAY_S })
+}
+
+fn judged(case: &Case, kind: Kind, setting: f64) -> (Run, Done) {
     let scenario = &case.scenario;
     let mut policy = kind.make(setting, scenario, case.seed);
-    let outcome = sim::run(scenario, policy.as_mut(), case.seed);
+    let (outcome, took) = timed(&case.load, kind.name(), scenario, policy.as_mut(), case.seed);
     let warned = |factor: f64| {
         let mut raised = alarms(&outcome.points, &case.control.points, factor, outcome.step_s, &scenario.rule);
         raised.retain(|s| s.1 >= scenario.pace.warmup_s);
@@ -118,7 +141,7 @@ fn judged(case: &Case, kind: Kind, setting: f64) -> Run {
     };
     let warnings = FACTORS.map(warned);
     let learned = policy.learned();
-    Run {
+    let run = Run {
         load: case.load.clone(),
         scenario: scenario.name.clone(),
         policy: kind.name().into(),
@@ -139,7 +162,8 @@ fn judged(case: &Case, kind: Kind, setting: f64) -> Run {
         members: learned.members,
         shadow_verdict: learned.verdict,
         cannot_help_s: learned.cannot_help_s,
-    }
+    };
+    (run, took)
 }
 
 /// Applies `work` to every item on several threads; results are in the items' order.
