@@ -25,12 +25,19 @@ pub const CONTROL_PLANE: Recipe = Recipe {
     programs: &[("etcd", "go.etcd.io/etcd/server/v3"), ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver")],
 };
 
-/// What a node needs besides.
-pub const NODE: Recipe = Recipe {
+/// What makes pods of Deployments and places them.
+pub const CONTROLLERS: Recipe = Recipe {
     module: "kubernetes",
     programs: &[
         ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
         ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    ],
+};
+
+/// What a node needs besides.
+pub const NODE: Recipe = Recipe {
+    module: "kubernetes",
+    programs: &[
         ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
         ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
         ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
@@ -40,6 +47,9 @@ pub const NODE: Recipe = Recipe {
 
 /// Resource metrics, for the HPA. A module of its own: it needs other versions of what Kubernetes is made of.
 pub const METRICS: Recipe = Recipe { module: "metrics", programs: &[("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")] };
+
+/// Simulated nodes: whatever is placed on them runs in words only. A module of its own, as for metrics.
+pub const SIMULATION: Recipe = Recipe { module: "kwok", programs: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")] };
 
 /// The container runtime and its network plugins.
 pub const RUNTIME: Recipe = Recipe {
@@ -66,7 +76,7 @@ impl Assets {
     /// Where programs may be: `KUBEBUILDER_ASSETS` first, then the cache.
     pub fn find() -> Result<Self> {
         let mut dirs: Vec<PathBuf> = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).into_iter().collect();
-        for module in ["kubernetes", "node", "metrics"] {
+        for module in ["kubernetes", "node", "metrics", "kwok"] {
             dirs.push(directory(module)?);
         }
         Ok(Self { dirs })

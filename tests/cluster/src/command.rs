@@ -5,7 +5,7 @@ mod report;
 mod signals;
 mod suite;
 
-use crate::assets::{Assets, CONTROL_PLANE, METRICS, NODE, RUNTIME, Recipe};
+use crate::assets::{Assets, CONTROL_PLANE, CONTROLLERS, METRICS, NODE, RUNTIME, Recipe};
 use crate::control_plane::{ControlPlane, Settings};
 use crate::error::{Error, Result, Tried as _, write};
 use crate::guard::Guard;
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
 
     fn to_its_end(&self) -> Result<Option<Outcome>> {
         let (api, node) = (!self.arguments.node_only, !self.arguments.api_only);
-        let node_wants: &[Recipe] = if node && self.arguments.kubeconfig.is_none() { &[NODE, RUNTIME, METRICS] } else { &[] };
+        let node_wants: &[Recipe] = if node && self.arguments.kubeconfig.is_none() { &[CONTROLLERS, NODE, RUNTIME, METRICS] } else { &[] };
         for recipe in [CONTROL_PLANE].iter().chain(node_wants) {
             self.assets.get(*recipe, &mut |line| self.say(line))?;
         }

@@ -12,5 +12,6 @@ pub mod error;
 pub mod guard;
 pub mod kubeconfig;
 pub mod node;
+pub mod objects;
 pub mod pki;
 pub mod process;

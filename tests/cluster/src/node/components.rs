@@ -3,11 +3,9 @@
 use super::{NAME, network};
 use crate::assets::Assets;
 use crate::control_plane::ControlPlane;
-use crate::error::{Error, Result, write};
-use crate::kubeconfig;
+use crate::error::{Result, write};
 use crate::process::Process;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use crate::{kubeconfig, objects};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +18,10 @@ pub async fn start(assets: &Assets, plane: &ControlPlane, dir: &Path) -> Result<
     let cluster = Cluster { assets, plane, dir };
     let started =
         vec![cluster.controller_manager()?, cluster.scheduler()?, cluster.service_proxy()?, cluster.dns()?, cluster.metrics_server()?];
-    apply(plane, &objects(plane)).await?;
+    let client = kube::Client::try_from(kubeconfig::parse(&plane.kubeconfig()?).await?)?;
+    for object in surroundings(plane) {
+        objects::apply(&client, &object).await?;
+    }
     Ok(started)
 }
 
@@ -126,7 +127,7 @@ impl Cluster<'_> {
 }
 
 /// Services without pods behind them for what runs beside the kubelet, the metrics API, and the roles that a real installation has.
-fn objects(plane: &ControlPlane) -> Vec<Value> {
+fn surroundings(plane: &ControlPlane) -> Vec<Value> {
     let service = |name: &str, address: Option<&str>, port: u16, target: u16, protocols: &[&str]| {
         let ports = |n: u16| protocols.iter().map(|p| json!({ "name": p.to_lowercase(), "port": n, "protocol": p })).collect::<Vec<_>>();
         let spec = json!({ "clusterIP": address, "ports": ports(port) });
@@ -160,21 +161,4 @@ fn objects(plane: &ControlPlane) -> Vec<Value> {
         "subjects": [{ "kind": "User", "name": "system:kube-proxy", "apiGroup": "rbac.authorization.k8s.io" }],
     }));
     objects
-}
-
-/// Applies objects as an administrator.
-async fn apply(plane: &ControlPlane, objects: &[Value]) -> Result<()> {
-    let client = kube::Client::try_from(kubeconfig::parse(&plane.kubeconfig()?).await?)?;
-    for object in objects {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
-        let (group, version) = version.split_once('/').unwrap_or(("", &version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
-        let api: Api<DynamicObject> = match text("/metadata/namespace") {
-            none if none.is_empty() => Api::all_with(client.clone(), &resource),
-            namespace => Api::namespaced_with(client.clone(), &namespace, &resource),
-        };
-        api.patch(&name, &PatchParams::apply("foreshadow-test-cluster"), &Patch::Apply(object)).await.map_err(Error::from)?;
-    }
-    Ok(())
 }
