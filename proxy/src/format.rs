@@ -3,6 +3,7 @@
 //! Used by access logs, header operations and local replies. A [`Template`] is filled from a [`Record`] of one exchange. What is unknown about an
 //! exchange is `-` in texts (nothing when empty values are omitted) and `null` in JSON.
 
+pub mod certificate;
 pub mod json;
 pub mod operator;
 pub mod parse;

@@ -18,6 +18,7 @@ pub mod listener;
 pub mod memory;
 pub mod mirror;
 pub mod nearest;
+pub mod peer;
 pub mod router;
 pub mod runtime;
 pub mod stack;

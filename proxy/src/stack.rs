@@ -65,9 +65,9 @@ pub async fn serve(
                 Some(change) => Box::pin(change::send(way, change, &mut notes)).await,
                 None => {
                     let sent = match way.retry.take() {
-                        None => way.upstream.send(&mut way.parcel, way.errand).await,
+                        None => way.upstream.send(&mut way.parcel, &way.errand).await,
                         // Rare, and large, too.
-                        Some(retry) => Box::pin(retry::send(way.upstream, &mut way.parcel, way.errand, retry)).await,
+                        Some(retry) => Box::pin(retry::send(way.upstream, &mut way.parcel, &way.errand, retry)).await,
                     };
                     notes.sent(way.upstream, &sent);
                     let sent = classified(sent, way.class.take());

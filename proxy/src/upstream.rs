@@ -165,8 +165,8 @@ impl Upstream {
     ///
     /// # Errors
     /// When there is no endpoint, no connection, a threshold or a limit is reached, or the connection breaks.
-    pub async fn send(&self, parcel: &mut Parcel, errand: impl Into<Errand<'_>>) -> Result<Response<UpstreamBody>, ProxyError> {
-        self.attempt(parcel, errand.into(), &mut None).await
+    pub async fn send(&self, parcel: &mut Parcel, errand: &Errand<'_>) -> Result<Response<UpstreamBody>, ProxyError> {
+        self.attempt(parcel, errand, &mut None).await
     }
 
     /// The same; `to` is set to the endpoint that was chosen last.
@@ -176,7 +176,7 @@ impl Upstream {
     pub async fn attempt(
         &self,
         parcel: &mut Parcel,
-        errand: Errand<'_>,
+        errand: &Errand<'_>,
         to: &mut Option<SocketAddr>,
     ) -> Result<Response<UpstreamBody>, ProxyError> {
         self.stats.requests.add(1);
@@ -217,7 +217,7 @@ impl Upstream {
     async fn try_endpoints(
         &self,
         parcel: &mut Parcel,
-        errand: Errand<'_>,
+        errand: &Errand<'_>,
         tried: &mut Option<SocketAddr>,
         flight: &mut Flight,
     ) -> Result<Answer, ProxyError> {
@@ -235,7 +235,7 @@ impl Upstream {
             let endpoint = match &self.destinations {
                 Some(_) if tried.is_some() => break,
                 Some(destinations) => destinations.choose(parcel.as_ref())?,
-                None => match self.pick(&errand, *tried) {
+                None => match self.pick(errand, *tried) {
                     Some(endpoint) => endpoint,
                     None => break,
                 },

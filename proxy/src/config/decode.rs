@@ -203,7 +203,9 @@ impl<'a> Value<'a> {
     /// An IP address, not a name.
     pub fn ip(&self) -> Option<IpAddr> {
         let text = self.string()?;
-        text.parse().ok().or_else(|| self.wrong("expected an IP address (names are resolved only in STRICT_DNS clusters)"))
+        text.parse()
+            .ok()
+            .or_else(|| self.wrong("expected an IP address (names are resolved only in clusters of type STRICT_DNS and LOGICAL_DNS)"))
     }
 }
 

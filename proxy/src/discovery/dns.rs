@@ -1,5 +1,8 @@
-//! Names in DNS: looked up again and again, each cluster at its own rate; after a failure at another, longer each time. What cannot be resolved changes
-//! nothing: the endpoints before stay. Resolution is the system's (`getaddrinfo`), which tells no times to live.
+//! Names in DNS: looked up again and again, each cluster at its own rate, or when the records expire; after a failure at another rate, longer each
+//! time. What cannot be resolved changes nothing: the endpoints before stay. Resolution is the system's (`getaddrinfo`) where nothing else is
+//! asked for; it tells no times to live, and knows no servers but its own: that is [`resolver`]'s.
+
+mod resolver;
 
 use crate::config::model::{Config, Discovery, Dns, DnsFamily, DnsHost, Endpoint};
 use crate::control::Control;
@@ -19,7 +22,7 @@ pub async fn first_lookups(config: &Config) -> Vec<(String, Vec<Endpoint>)> {
     let asked: Vec<_> = clusters(config)
         .map(|(cluster, dns)| {
             let (cluster, dns) = (cluster.to_owned(), dns.clone());
-            tokio::spawn(async move { lookup(&cluster, &dns, &[]).await.map(|found| (cluster, found)) })
+            tokio::spawn(async move { lookup(&cluster, &dns, &[]).await.map(|found| (cluster, found.endpoints)) })
         })
         .collect();
     let until = Instant::now() + FIRST_LOOKUPS;
@@ -43,8 +46,16 @@ fn clusters(config: &Config) -> impl Iterator<Item = (&str, &Dns)> {
 /// When the names of each cluster are looked up next.
 pub struct Lookups {
     due: BTreeMap<String, Turn>,
-    done: mpsc::UnboundedSender<(String, Option<Vec<Endpoint>>)>,
-    inbox: mpsc::UnboundedReceiver<(String, Option<Vec<Endpoint>>)>,
+    done: mpsc::UnboundedSender<(String, Option<Found>)>,
+    inbox: mpsc::UnboundedReceiver<(String, Option<Found>)>,
+}
+
+/// What a lookup came to.
+#[derive(Debug)]
+struct Found {
+    endpoints: Vec<Endpoint>,
+    /// When the first of the records expires, from now, if that is known.
+    ttl: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,9 +79,12 @@ impl Lookups {
         while let Ok((cluster, found)) = self.inbox.try_recv() {
             let Some((_, dns)) = clusters(&config).find(|c| c.0 == cluster) else { continue };
             let failures = if found.is_some() { 0 } else { self.due.get(&cluster).map_or(1, |t| t.failures + 1) };
-            self.due.insert(cluster.clone(), Turn { at: Some(Instant::now() + pause(dns, failures)), failures });
+            self.due.insert(
+                cluster.clone(),
+                Turn { at: Some(Instant::now() + pause(dns, failures, found.as_ref().and_then(|f| f.ttl))), failures },
+            );
             if let Some(found) = found {
-                control.set_endpoints(&cluster, found);
+                control.set_endpoints(&cluster, found.endpoints);
             }
         }
         self.due.retain(|name, _| clusters(&config).any(|c| c.0 == name));
@@ -91,10 +105,11 @@ impl Lookups {
     }
 }
 
-/// Time until the next lookup: after failures a random part of a time that doubles.
-fn pause(dns: &Dns, failures: u32) -> Duration {
+/// Time until the next lookup: after failures a random part of a time that doubles. Records that expire at once, by Envoy's rule, say nothing.
+fn pause(dns: &Dns, failures: u32, ttl: Option<Duration>) -> Duration {
+    let regular = ttl.filter(|ttl| dns.ttl && !ttl.is_zero()).unwrap_or(dns.refresh);
     match (failures, dns.failure_refresh) {
-        (0, _) | (_, None) => dns.refresh + dns.jitter.mul_f64(rand::rng().random_range(0.0..1.0)),
+        (0, _) | (_, None) => regular + dns.jitter.mul_f64(rand::rng().random_range(0.0..1.0)),
         (n, Some((base, max))) => {
             let longest = base.saturating_mul(1 << (n - 1).min(16)).min(max);
             longest.mul_f64(rand::rng().random_range(0.5..1.0))
@@ -103,11 +118,14 @@ fn pause(dns: &Dns, failures: u32) -> Duration {
 }
 
 /// All endpoints of all names, or the one of a logical name; None when one of the names cannot be resolved.
-async fn lookup(cluster: &str, dns: &Dns, before: &[Endpoint]) -> Option<Vec<Endpoint>> {
-    let mut found: Vec<Endpoint> = Vec::new();
+async fn lookup(cluster: &str, dns: &Dns, before: &[Endpoint]) -> Option<Found> {
+    let (mut found, mut ttl) = (Vec::<Endpoint>::new(), None);
     for host in &dns.hosts {
-        match tokio::net::lookup_host((host.name.as_str(), host.port)).await {
-            Ok(addresses) => found.extend(endpoints(&addresses.collect::<Vec<_>>(), dns, host, before)),
+        match addresses(dns, host).await {
+            Ok((addresses, expires)) => {
+                found.extend(endpoints(&addresses, dns, host, before));
+                ttl = ttl.into_iter().chain(expires).min();
+            }
             Err(error) => {
                 tracing::warn!(cluster, host = host.name, %error, "the name cannot be resolved; the endpoints before stay");
                 return None;
@@ -116,7 +134,17 @@ async fn lookup(cluster: &str, dns: &Dns, before: &[Endpoint]) -> Option<Vec<End
     }
     found.sort_by_key(|e| e.address);
     found.dedup();
-    Some(found)
+    Some(Found { endpoints: found, ttl })
+}
+
+/// The addresses of a name, and when they expire, if that is known.
+async fn addresses(dns: &Dns, host: &DnsHost) -> Result<(Vec<SocketAddr>, Option<Duration>), String> {
+    if dns.ttl || dns.servers.is_some() {
+        let (found, ttl) = resolver::lookup(&host.name, dns).await?;
+        return Ok((found.into_iter().map(|ip| SocketAddr::new(ip, host.port)).collect(), ttl));
+    }
+    let found = tokio::net::lookup_host((host.name.as_str(), host.port)).await.map_err(|why| why.to_string())?;
+    Ok((found.collect(), None))
 }
 
 /// The endpoints of a name with these addresses.
@@ -160,6 +188,8 @@ mod tests {
             failure_refresh: Some((Duration::from_secs(2), Duration::from_secs(10))),
             family,
             logical,
+            ttl: false,
+            servers: None,
         }
     }
 
@@ -182,11 +212,20 @@ mod tests {
     #[test]
     fn failures_are_tried_again_at_their_own_rate() {
         let dns = dns(false, DnsFamily::All);
-        assert_eq!(pause(&dns, 0), dns.refresh);
+        assert_eq!(pause(&dns, 0, None), dns.refresh);
         for (failures, longest) in [(1, 2), (2, 4), (3, 8), (4, 10), (400, 10)] {
-            let pause = pause(&dns, failures);
+            let pause = pause(&dns, failures, None);
             assert!((longest * 500..=longest * 1000).contains(&(pause.as_millis() as u64)), "{failures}: {pause:?}");
         }
-        assert_eq!(super::pause(&Dns { failure_refresh: None, ..dns }, 3).as_secs(), 5);
+        assert_eq!(super::pause(&Dns { failure_refresh: None, ..dns }, 3, None).as_secs(), 5);
+    }
+
+    #[test]
+    fn records_are_looked_up_again_when_they_expire() {
+        let of = |ttl: bool, told: Option<u64>| {
+            let dns = Dns { ttl, ..dns(false, DnsFamily::All) };
+            pause(&dns, 0, told.map(Duration::from_secs)).as_secs()
+        };
+        assert_eq!((of(true, Some(30)), of(true, Some(0)), of(true, None), of(false, Some(30))), (30, 5, 5, 5));
     }
 }

@@ -1,9 +1,9 @@
 //! The operators: what each finds in a record.
 
 use super::Wanted;
+use super::certificate::{self, Certified};
 use super::record::{Record, kept};
 use super::time::TimeFormat;
-use crate::listener::client::Peer;
 use http::Version;
 use http::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -78,6 +78,8 @@ pub enum Operator {
     Upstream(Part),
     /// `UPSTREAM_LOCAL_ADDRESS` and its parts.
     UpstreamLocal(Part),
+    /// `DOWNSTREAM_PEER_...` and `UPSTREAM_PEER_...`
+    Peer(certificate::End, Certified),
     /// An operator without arguments.
     Simple(Simple),
 }
@@ -129,14 +131,6 @@ pub enum Simple {
     TlsVersion,
     /// `DOWNSTREAM_TLS_CIPHER`
     TlsCipher,
-    /// `DOWNSTREAM_PEER_FINGERPRINT_256`
-    PeerFingerprint,
-    /// `DOWNSTREAM_PEER_SERIAL`
-    PeerSerial,
-    /// `DOWNSTREAM_PEER_URI_SAN`
-    PeerUris,
-    /// `DOWNSTREAM_PEER_DNS_SAN`
-    PeerHosts,
     /// `UPSTREAM_TLS_VERSION`
     UpstreamTlsVersion,
     /// `UPSTREAM_TLS_CIPHER`
@@ -144,7 +138,7 @@ pub enum Simple {
 }
 
 /// Names of operators without arguments.
-pub const SIMPLE: [(&str, Simple); 29] = [
+pub const SIMPLE: [(&str, Simple); 25] = [
     ("PROTOCOL", Simple::Protocol),
     ("UPSTREAM_PROTOCOL", Simple::UpstreamProtocol),
     ("RESPONSE_CODE", Simple::ResponseCode),
@@ -168,10 +162,6 @@ pub const SIMPLE: [(&str, Simple); 29] = [
     ("ACCESS_LOG_TYPE", Simple::AccessLogType),
     ("DOWNSTREAM_TLS_VERSION", Simple::TlsVersion),
     ("DOWNSTREAM_TLS_CIPHER", Simple::TlsCipher),
-    ("DOWNSTREAM_PEER_FINGERPRINT_256", Simple::PeerFingerprint),
-    ("DOWNSTREAM_PEER_SERIAL", Simple::PeerSerial),
-    ("DOWNSTREAM_PEER_URI_SAN", Simple::PeerUris),
-    ("DOWNSTREAM_PEER_DNS_SAN", Simple::PeerHosts),
     ("UPSTREAM_TLS_VERSION", Simple::UpstreamTlsVersion),
     ("UPSTREAM_TLS_CIPHER", Simple::UpstreamTlsCipher),
 ];
@@ -232,6 +222,7 @@ impl Operator {
             Self::Local(part) => address(Some(record.client.local), *part),
             Self::Upstream(part) => address(record.upstream, *part),
             Self::UpstreamLocal(part) => address(record.connected.as_ref().and_then(|c| c.local), *part),
+            Self::Peer(end, what) => what.value(*end, record),
             Self::Simple(simple) => simple.value(record),
         }
     }
@@ -283,30 +274,23 @@ impl Simple {
             Self::AccessLogType => text("DownstreamEnd"),
             Self::TlsVersion => record.client.tls_version.map_or(Value::Unknown, text),
             Self::TlsCipher => record.client.tls_cipher.map_or(Value::Unknown, text),
-            Self::PeerFingerprint => peer(record, |p| &p.fingerprint),
-            Self::PeerSerial => peer(record, |p| &p.serial),
-            Self::PeerUris => peer(record, |p| &p.uris),
-            Self::PeerHosts => peer(record, |p| &p.hosts),
             Self::UpstreamTlsVersion => upstream_tls(record).map_or(Value::Unknown, |tls| text(tls.0)),
             Self::UpstreamTlsCipher => upstream_tls(record).map_or(Value::Unknown, |tls| text(tls.1)),
         }
     }
 }
 
-/// Of the client's certificate, when it showed one.
-fn peer(record: &Record, part: fn(&Peer) -> &String) -> Value<'_> {
-    record.client.peer.as_deref().map_or(Value::Unknown, |peer| some(part(peer)))
-}
-
 fn upstream_tls(record: &Record) -> Option<(&'static str, &'static str)> {
     record.connected.as_ref()?.tls
 }
 
-fn text<'a>(text: impl Into<Cow<'a, str>>) -> Value<'a> {
+/// A text, also an empty one.
+pub fn text<'a>(text: impl Into<Cow<'a, str>>) -> Value<'a> {
     Value::Text(text.into())
 }
 
-fn some(text: &str) -> Value<'_> {
+/// A text; an empty one is nothing.
+pub fn some(text: &str) -> Value<'_> {
     if text.is_empty() { Value::Unknown } else { Value::Text(text.into()) }
 }
 

@@ -1,6 +1,7 @@
 //! Reads a text with `%COMMAND(arguments):length%` in it. Envoy's rules: `%%` is a percent sign, commands are upper case, what Envoy refuses is
 //! refused here, and what only Envoy knows is refused by name.
 
+use super::certificate::{Certified, End, KINDS};
 use super::operator::{Name, Operator, Part, SIMPLE};
 use super::time::TimeFormat;
 use super::{Piece, Template};
@@ -107,7 +108,7 @@ fn operator(name: &str, argument: Option<&str>) -> Result<Operator, Wrong> {
         none(name, argument)?;
         return Ok(Operator::Simple(*simple));
     }
-    if let Some(made) = with_argument(name, argument) {
+    if let Some(made) = with_argument(name, argument).or_else(|| certified(name, argument)) {
         return made;
     }
     none(name, argument)?;
@@ -138,7 +139,7 @@ fn operator(name: &str, argument: Option<&str>) -> Result<Operator, Wrong> {
 
 /// Operators that take an argument.
 fn with_argument(name: &str, argument: Option<&str>) -> Option<Result<Operator, Wrong>> {
-    let bad = |what: String| wrong(format!("%{name}({})%: {what}", argument.unwrap_or_default()), "expected the conversions of strftime");
+    let bad = |what: String| untimely(name, argument, what);
     Some(match name {
         "START_TIME" => TimeFormat::new(argument.unwrap_or_default()).map(Operator::StartTime).map_err(bad),
         "EMIT_TIME" => TimeFormat::new(argument.unwrap_or_default()).map(Operator::EmitTime).map_err(bad),
@@ -151,6 +152,23 @@ fn with_argument(name: &str, argument: Option<&str>) -> Option<Result<Operator, 
     })
 }
 
+/// Operators of certificates.
+fn certified(name: &str, argument: Option<&str>) -> Option<Result<Operator, Wrong>> {
+    let ends = [("DOWNSTREAM_PEER_", End::Client), ("UPSTREAM_PEER_", End::Endpoint)];
+    let (end, rest) = ends.iter().find_map(|(prefix, end)| Some((*end, name.strip_prefix(prefix)?)))?;
+    let what = match rest {
+        "CERT_V_START" | "CERT_V_END" => {
+            let format = TimeFormat::new(argument.unwrap_or_default()).map_err(|what| untimely(name, argument, what));
+            format.map(if rest.ends_with("START") { Certified::From } else { Certified::Until })
+        }
+        _ => {
+            let (_, what) = KINDS.iter().find(|(kind, what)| *kind == rest && what.is_told_of(end))?;
+            none(name, argument).map(|()| what.clone())
+        }
+    };
+    Some(what.map(|what| Operator::Peer(end, what)))
+}
+
 fn none(name: &str, argument: Option<&str>) -> Result<(), Wrong> {
     match argument {
         Some(text) if !text.is_empty() => {
@@ -158,6 +176,10 @@ fn none(name: &str, argument: Option<&str>) -> Result<(), Wrong> {
         }
         _ => Ok(()),
     }
+}
+
+fn untimely(name: &str, argument: Option<&str>, what: String) -> Wrong {
+    wrong(format!("%{name}({})%: {what}", argument.unwrap_or_default()), "expected the conversions of strftime")
 }
 
 fn needed<'a>(name: &str, argument: Option<&'a str>) -> Result<&'a str, Wrong> {
@@ -192,8 +214,16 @@ fn header(operator: &str, text: &str) -> Result<Name, Wrong> {
 }
 
 fn unknown(name: &str) -> Wrong {
-    let known = SIMPLE.iter().map(|s| s.0).chain(OTHERS);
-    let right = nearest(name, known).map_or("remove it".to_owned(), |near| format!("did you mean %{near}%?"));
+    if name.ends_with("_TLS_SESSION_ID") {
+        let why = "sessions of TLS 1.3 have no identifier, and those of TLS 1.2 keep theirs to themselves here";
+        return wrong(format!("the operator %{name}% is not supported: {why}"), "remove it");
+    }
+    let of_peers = [("DOWNSTREAM", End::Client), ("UPSTREAM", End::Endpoint)].into_iter().flat_map(|(side, end)| {
+        let kinds = KINDS.iter().filter(move |(_, what)| what.is_told_of(end)).map(|k| k.0);
+        kinds.chain(["CERT_V_START", "CERT_V_END"]).map(move |kind| format!("{side}_PEER_{kind}"))
+    });
+    let known: Vec<String> = SIMPLE.iter().map(|s| s.0.to_owned()).chain(OTHERS.map(str::to_owned)).chain(of_peers).collect();
+    let right = nearest(name, known.iter().map(String::as_str)).map_or("remove it".to_owned(), |near| format!("did you mean %{near}%?"));
     wrong(format!("the operator %{name}% is unknown or not supported yet"), right)
 }
 
@@ -216,6 +246,7 @@ mod tests {
             "%START_TIME(%%)%",
             "%REQ(X-A?:PATH):10% x %RESP(:status)%",
             "%UPSTREAM_REMOTE_PORT%",
+            "%DOWNSTREAM_PEER_SERIAL()% %UPSTREAM_PEER_CERT_V_END(%Y)% %UPSTREAM_PEER_CERT_V_START%",
         ] {
             assert!(template(good).is_ok(), "{good}: {:?}", template(good));
         }
@@ -231,6 +262,9 @@ mod tests {
             "%RESPONSE_CODE:2",
             "%protocol%",
             "%REQ(a b)%",
+            "%UPSTREAM_PEER_SERIAL%",
+            "%UPSTREAM_PEER_SUBJECT(x)%",
+            "%UPSTREAM_TLS_SESSION_ID%",
         ] {
             assert!(template(bad).is_err(), "{bad}");
         }

@@ -5,6 +5,7 @@
 
 use super::Wanted;
 use crate::listener::client::Client;
+use crate::peer::Certificate;
 use crate::runtime::Overrides;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, Version, request};
@@ -94,6 +95,8 @@ pub struct Connected {
     pub local: Option<SocketAddr>,
     /// TLS version and cipher suite, when it has TLS.
     pub tls: Option<(&'static str, &'static str)>,
+    /// The certificate that the endpoint showed.
+    pub certificate: Option<Certificate>,
 }
 
 impl Record {

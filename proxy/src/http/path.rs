@@ -3,6 +3,7 @@
 //! Called once for each request; nearly all paths need nothing, which one look over their bytes finds.
 
 use crate::config::model::{EscapedSlashes, HttpManager};
+use http::Uri;
 use std::fmt::Write as _;
 
 /// What becomes of a request because of its path.
@@ -16,6 +17,12 @@ pub enum Outcome {
     Redirect(String),
     /// It is refused.
     Refused,
+}
+
+/// A target that has a query but no path (`http://a.test?b`) is for the root (RFC 9112, section 3.2.1); what it is then. None for all others.
+pub fn rooted(target: &Uri) -> Option<Uri> {
+    let text = target.path_and_query()?.as_str();
+    if text.starts_with('?') { format!("/{text}").parse().ok() } else { None }
 }
 
 /// Normalises a path and query as the manager says.

@@ -1,5 +1,6 @@
 //! Who is at the other end of a client connection: addresses and what the handshake said. Made once a connection, shared by its requests.
 
+use crate::peer::Certificate;
 use std::cell::Cell;
 use std::net::SocketAddr;
 
@@ -20,25 +21,10 @@ pub struct Client {
     pub tls_version: Option<&'static str>,
     /// Cipher suite, by OpenSSL's name.
     pub tls_cipher: Option<&'static str>,
-    /// The client's certificate in DER; verified, if the listener verifies.
-    pub certificate: Option<Vec<u8>>,
-    /// The same in words.
-    pub peer: Option<Box<Peer>>,
+    /// The certificate that the client showed.
+    pub certificate: Option<Certificate>,
     /// Bodies of its requests that are on their way up.
     pub uploads: Cell<u32>,
-}
-
-/// A client's certificate in words.
-#[derive(Debug, Clone, Default)]
-pub struct Peer {
-    /// SHA-256 in hex.
-    pub fingerprint: String,
-    /// Serial number in hex.
-    pub serial: String,
-    /// Its URIs, with commas between.
-    pub uris: String,
-    /// Its host names, with commas between.
-    pub hosts: String,
 }
 
 impl Client {
@@ -53,7 +39,6 @@ impl Client {
             tls_version: None,
             tls_cipher: None,
             certificate: None,
-            peer: None,
             uploads: Cell::new(0),
         }
     }

@@ -73,7 +73,7 @@ impl Copy {
         let limits = Limits { timeout: Some(self.timeout), ..Limits::none(Instant::now()) };
         let class = self.class.take();
         class.iter().for_each(|c| c.requests.add(1));
-        let mut answer = match self.upstream.send(&mut self.parcel, limits).await {
+        let mut answer = match self.upstream.send(&mut self.parcel, &limits.into()).await {
             Ok(answer) => answer,
             Err(why) => {
                 class.iter().for_each(|c| c.failures.add(1));

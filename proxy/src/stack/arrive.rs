@@ -17,6 +17,9 @@ const SHAPE_PATH: usize = 512;
 /// Brings the path into its normal form; where to send the client instead, if the manager wants that.
 pub(super) fn normalize(manager: &HttpManager, head: &mut Parts) -> Result<Option<HeaderValue>, ProxyError> {
     const WRONG: ProxyError = ProxyError::Invalid("path_normalization_failed");
+    if let Some(target) = path::rooted(&head.uri) {
+        head.uri = target;
+    }
     match path::normalize(manager, path_and_query(head)) {
         path::Outcome::Unchanged => {}
         path::Outcome::Changed(path) => head.uri = path.parse().map_err(|_| WRONG)?,

@@ -136,11 +136,11 @@ fn name(protocol: HeaderValue, headers: &mut HeaderMap) {
 /// When there is no answer, or the connection broke.
 pub async fn send(mut way: Way<'_>, change: Change, notes: &mut Notes) -> Result<Response<AnswerBody>, ProxyError> {
     if change.ends {
-        let opened = way.upstream.open(&way.parcel, way.errand).await;
+        let opened = way.upstream.open(&way.parcel, &way.errand).await;
         notes.opened(way.upstream, opened.as_ref().ok());
         return opened.map(|changed| granted(&way, Response::new(()).into_parts().0, changed, &change, notes));
     }
-    let sent = way.upstream.send(&mut way.parcel, way.errand).await;
+    let sent = way.upstream.send(&mut way.parcel, &way.errand).await;
     notes.sent(way.upstream, &sent);
     let sent = classified(sent, way.class.take());
     let (mut head, body) = match sent {

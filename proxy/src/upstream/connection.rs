@@ -10,8 +10,9 @@ use crate::executor::LocalExecutor;
 use crate::format::record::Connected;
 use crate::listener::gather::Gather;
 use crate::listener::stream::Stream;
-use crate::tls::counts;
+use crate::peer::Certificate;
 use crate::tls::material::suite_name;
+use crate::tls::{counts, facts};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Request, Response};
@@ -191,8 +192,9 @@ pub fn put_back(mut error: TrySendError<Request<RequestBody>>, parcel: &mut Parc
     if error.error().is_user() { ProxyError::Invalid("the body is not valid") } else { ProxyError::reset(error.error()) }
 }
 
-/// Most bytes of an answer's head, when a cluster bounds what is held for a connection.
-const HEAD_BYTES: u32 = 64 << 10;
+/// Most bytes that are read from an endpoint at once, and held of what is written to it: the large parts of large bodies cost more than the calls that
+/// they save, since they do not stay in the processor's caches between reading and writing. An answer's head has to fit into it.
+const PART_BYTES: usize = 64 << 10;
 
 /// Begins HTTP/1.1 on a connection; `limit` bounds the bytes that are held for it.
 ///
@@ -201,9 +203,7 @@ const HEAD_BYTES: u32 = 64 << 10;
 pub async fn begin_h1(stream: Stream, limit: Option<u32>) -> Result<H1, ProxyError> {
     let (socket, connected) = (stream.as_raw_fd(), Rc::new(connected(&stream)));
     let mut builder = http1::Builder::new();
-    if let Some(limit) = limit {
-        builder.max_buf_size(limit.max(HEAD_BYTES) as usize);
-    }
+    builder.max_buf_size(limit.map_or(PART_BYTES, |limit| (limit as usize).max(PART_BYTES)));
     let (send, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(|e| ProxyError::reset(&e))?;
     let bell = Arc::<Bell>::default();
     let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, socket, connected, name: None };
@@ -241,5 +241,6 @@ pub async fn begin_h2(stream: Stream, limit: Option<u32>) -> Result<H2, ProxyErr
 
 fn connected(stream: &Stream) -> Connected {
     let tls = stream.tls().map(|tls| (counts::version(tls.protocol_version()), tls.negotiated_cipher_suite().map_or("", suite_name)));
-    Connected { local: stream.local_addr(), tls }
+    let certificate = stream.tls().and_then(|tls| tls.peer_certificates()?.first()).map(|der| Certificate::new(der, facts::peer));
+    Connected { local: stream.local_addr(), tls, certificate }
 }

@@ -15,7 +15,7 @@ impl Upstream {
     ///
     /// # Errors
     /// When there is no endpoint, none can be connected to, or a threshold is reached.
-    pub async fn open(&self, parcel: &Parcel, errand: Errand<'_>) -> Result<Changed, ProxyError> {
+    pub async fn open(&self, parcel: &Parcel, errand: &Errand<'_>) -> Result<Changed, ProxyError> {
         self.stats.requests.add(1);
         let lane = self.lane(errand.high_priority);
         let mut flight = Flight::start(&self.stats, &lane.active, errand.limits.arrived);
@@ -31,7 +31,7 @@ impl Upstream {
         }
     }
 
-    async fn reach(&self, parcel: &Parcel, errand: Errand<'_>, flight: &mut Flight) -> Result<Stream, ProxyError> {
+    async fn reach(&self, parcel: &Parcel, errand: &Errand<'_>, flight: &mut Flight) -> Result<Stream, ProxyError> {
         let lane = self.lane(errand.high_priority);
         flight.hold(match lane.slots.try_take() {
             Some(slot) => slot,
@@ -42,7 +42,7 @@ impl Upstream {
             let endpoint = match &self.destinations {
                 Some(_) if tried.is_some() => break,
                 Some(destinations) => destinations.choose(parcel.as_ref())?,
-                None => match self.pick(&errand, tried) {
+                None => match self.pick(errand, tried) {
                     Some(endpoint) => endpoint,
                     None => break,
                 },

@@ -31,7 +31,7 @@ type Sent = Result<Response<UpstreamBody>, ProxyError>;
 ///
 /// # Errors
 /// What the last try ended with.
-pub async fn send(upstream: &Upstream, parcel: &mut Parcel, errand: Errand<'_>, mut retry: Box<Retry>) -> Sent {
+pub async fn send(upstream: &Upstream, parcel: &mut Parcel, errand: &Errand<'_>, mut retry: Box<Retry>) -> Sent {
     let Some(mut again) = parcel.take().map(|request| Again::new(request, retry.buffer)) else {
         return Err(ProxyError::Reset("nothing to send"));
     };
@@ -43,7 +43,7 @@ pub async fn send(upstream: &Upstream, parcel: &mut Parcel, errand: Errand<'_>, 
         let mut to = None;
         *parcel = Some(again.request());
         let avoid = if retry.policy.avoid_tried > 0 { tried.as_slice() } else { &[] };
-        let sent = upstream.attempt(parcel, Errand { avoid, once: true, ..errand }, &mut to).await;
+        let sent = upstream.attempt(parcel, &Errand { avoid, once: true, ..*errand }, &mut to).await;
         tried.extend(to);
         tries += 1;
         upstream.tries.set(tries);

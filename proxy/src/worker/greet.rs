@@ -5,15 +5,14 @@
 
 use crate::config::model::{FilterChain, Listener};
 use crate::listener::chains::{self, Greeting};
-use crate::listener::client::{Client, Peer};
+use crate::listener::client::Client;
 use crate::listener::stream::Stream;
+use crate::peer::Certificate;
 use crate::state::State;
 use crate::stats::Reasons;
 use crate::tls::counts;
-use crate::tls::facts::Facts;
+use crate::tls::facts;
 use crate::tls::material::suite_name;
-use crate::tls::verify::sha256;
-use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use std::io;
 use std::time::Duration;
@@ -135,14 +134,5 @@ fn note(stream: &TlsStream<TcpStream>, client: &mut Client, numbers: &Reasons) {
     client.alpn_http2 = tls.alpn_protocol().map(|p| p == b"h2");
     client.tls_version = Some(counts::version(tls.protocol_version()));
     client.tls_cipher = tls.negotiated_cipher_suite().map(suite_name);
-    client.certificate = certificate.map(|der| der.to_vec());
-    client.peer = certificate.map(|der| Box::new(peer(der)));
-}
-
-/// A certificate in words.
-fn peer(der: &CertificateDer<'_>) -> Peer {
-    let fingerprint = sha256(der).iter().map(|b| format!("{b:02x}")).collect();
-    let Some(facts) = Facts::of(der) else { return Peer { fingerprint, ..Peer::default() } };
-    let names = |kind: &str| facts.names.iter().filter(|n| n.0 == kind).map(|n| n.1.as_str()).collect::<Vec<_>>().join(",");
-    Peer { fingerprint, uris: names("uri"), hosts: names("dns"), serial: facts.serial }
+    client.certificate = certificate.map(|der| Certificate::new(der, facts::peer));
 }

@@ -4,7 +4,7 @@ use super::backend::Backend;
 use super::client::{PATIENCE, eventually};
 use super::program::{Proxy, cluster, config};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 const ALL: &str = "              - { match: { prefix: / }, route: { cluster: app } }\n";
 
@@ -124,4 +124,44 @@ async fn a_thousand_resting_connections_cost_little() {
     .await;
     first.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     assert!(answer(&mut first).await.starts_with("HTTP/1.1 200"));
+}
+
+/// Lets this process have as many open files as it may ever have.
+fn more_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+/// To one endpoint, a worker keeps 1,024 connections that nobody uses. What comes back beyond that is closed, and counted.
+#[tokio::test]
+async fn connections_beyond_those_that_may_be_idle_are_closed_and_counted() {
+    const KEPT: usize = 1_024;
+    const BEYOND: usize = 6;
+    more_files();
+    let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let room = "    circuit_breakers: { thresholds: [{ max_connections: 2000, max_pending_requests: 2000, max_requests: 2000 }] }\n";
+    let clusters = cluster("app", &[app.local_addr().unwrap()], room);
+    let proxy = Proxy::start_with(&config("", ALL, &clusters), &["--concurrency", "1"]).await;
+    let (mut clients, mut held) = (Vec::new(), Vec::new());
+    for _ in 0..KEPT + BEYOND {
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        clients.push(client);
+        // Nobody is answered before everybody has asked: each needs a connection of its own.
+        let (mut stream, _) = tokio::time::timeout(PATIENCE, app.accept()).await.expect("in time").unwrap();
+        assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+        held.push(stream);
+    }
+    for stream in &mut held {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\napp").await.unwrap();
+    }
+    for client in &mut clients {
+        answer(client).await;
+    }
+    assert_eq!(proxy.cluster("app").await.events["idle_overflow"], BEYOND as u64);
+    let (_, metrics) = proxy.call("GET", "/metrics").await;
+    assert!(metrics.contains(&format!("foreshadow_cluster_idle_overflow_total{{envoy_cluster_name=\"app\"}} {BEYOND}\n")), "{metrics}");
+    let closed = || held.iter().filter(|s| matches!(s.try_read(&mut [0; 16]), Ok(0))).count();
+    eventually("those beyond are closed", || async { closed() == BEYOND }).await;
 }

@@ -29,6 +29,19 @@ async fn two_hosts_are_refused() {
     assert_eq!(app.count(), 0);
 }
 
+/// RFC 9112, section 3.2.1: what goes on has a path. Found by fuzzing.
+#[tokio::test]
+async fn a_target_without_a_path_is_for_the_root() {
+    let app = Backend::start("app").await;
+    let routes = "              - { match: { prefix: / }, route: { cluster: app } }\n";
+    let proxy = Proxy::start(&config("", routes, &cluster("app", &[app.address], ""))).await;
+    for target in ["http://a.test?b=c", "http://a.test"] {
+        let said = say(proxy.address, format!("GET {target} HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n").as_bytes()).await;
+        assert!(said.starts_with("HTTP/1.1 200"), "{target}: {said}");
+    }
+    assert_eq!(app.seen().iter().map(|s| s.path.as_str()).collect::<Vec<_>>(), ["/?b=c", "/"]);
+}
+
 #[tokio::test]
 async fn a_met_expectation_ends_here() {
     let app = Backend::start("app").await;

@@ -175,6 +175,41 @@ async fn logs_tell_the_handshake_and_the_certificate() {
     assert_eq!(second, "TLSv1.3 TLS_AES_256_GCM_SHA384 - - - -");
 }
 
+/// The endpoint's own certificate, over a connection that is used twice; nothing of an endpoint without TLS, or of none.
+#[tokio::test]
+async fn logs_tell_the_endpoints_certificate() {
+    let (dir, ca, plain) = (TempDir::new().unwrap(), Authority::new(), Backend::start("plain").await);
+    let own = ca.issue(&["spiffe://a/b", "up.test", "x.test"]);
+    let app = secure::backend("app", ca.server(&own, false, &[])).await;
+    let format = "%UPSTREAM_PEER_SUBJECT%|%UPSTREAM_PEER_ISSUER%|%UPSTREAM_PEER_URI_SAN%|%UPSTREAM_PEER_DNS_SAN%|%UPSTREAM_PEER_IP_SAN%|\
+        %UPSTREAM_PEER_CERT_V_START%|%UPSTREAM_PEER_CERT_V_END(%Y)%|%DOWNSTREAM_PEER_SUBJECT%|%UPSTREAM_PEER_CERT%\\n";
+    let log = format!(
+        "          access_log: [{{ name: log, typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog,
+            path: {}/log, log_format: {{ text_format_source: {{ inline_string: \"{format}\" }} }} }} }}]",
+        dir.path().display()
+    );
+    let routes = "              - { match: { prefix: /plain }, route: { cluster: plain } }
+              - { match: { prefix: /none }, direct_response: { status: 200 } }
+              - { match: { prefix: / }, route: { cluster: app } }
+";
+    let clusters = cluster("app", &[app.address], &secure::upstream("", "sni: up.test")) + &cluster("plain", &[plain.address], "");
+    let proxy = Proxy::start_with(&config(&log, routes, &clusters), &["--concurrency", "1"]).await;
+    let mut client = Client::h1(proxy.address).await;
+    for path in ["/1", "/2", "/plain", "/none"] {
+        assert_eq!(client.get(path).await.status, 200);
+    }
+    let read = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+    eventually("the lines are written", || async { read().lines().count() == 4 }).await;
+    let text = read();
+    let lines: Vec<_> = text.lines().collect();
+    let (told, pem) = lines[0].rsplit_once('|').unwrap();
+    let name = "CN=rcgen self signed cert";
+    assert_eq!(told, format!("{name}|{name}|spiffe://a/b|up.test,x.test|-|1975-01-01T00:00:00.000Z|4096|-"));
+    let escapes = [("%0A", "\n"), ("%20", " "), ("%2B", "+"), ("%2F", "/"), ("%3D", "=")];
+    assert_eq!(escapes.iter().fold(pem.to_owned(), |pem, (from, to)| pem.replace(from, to)), own.chain.replace("\r\n", "\n"));
+    assert_eq!(lines[1..], [lines[0], "-|-|-|-|-|-|-|-|-", "-|-|-|-|-|-|-|-|-"]);
+}
+
 #[tokio::test]
 async fn filter_chains_are_chosen_by_name_and_transport() {
     let (dir, ca) = (TempDir::new().unwrap(), Authority::new());

@@ -56,7 +56,7 @@ impl Target {
     fn seeds(self, root: &Path) -> Vec<Vec<u8>> {
         match self {
             Self::Config => files(&root.join("config")),
-            Self::Path => ["/a/1?b=c", "/one/../two//x%2Fy", "http://h:80/pre/x", "*"].map(|s| s.as_bytes().to_vec()).into(),
+            Self::Path => ["/a/1?b=c", "/one/../two//x%2Fy", "http://h:80/pre/x", "http://h?b", "*"].map(|s| s.as_bytes().to_vec()).into(),
             Self::Headers => {
                 vec![b"connection:close, x-a\nx-a:1\nx-forwarded-for:1.2.3.4, 5.6.7.8\nte:trailers\nx-envoy-retry-on:5xx".to_vec()]
             }
@@ -145,6 +145,6 @@ fn fuzz(one: Target, seconds: u32, root: &Path, target: &Path) -> std::io::Resul
     let mut command = Command::new(target.join(triple).join("fuzz").join(format!("fuzz-{}", one.name())));
     command.arg(&corpus).arg(format!("-artifact_prefix={}/{}-", found.display(), one.name())).current_dir(target);
     command.args([format!("-max_total_time={seconds}"), "-timeout=60".into(), "-rss_limit_mb=4096".into(), "-max_len=16384".into()]);
-    command.args(["-verbosity=0", "-print_final_stats=1"]);
+    command.args(["-verbosity=0", "-print_funcs=0", "-print_final_stats=1"]);
     Ok(command.status()?.success())
 }

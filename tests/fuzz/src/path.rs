@@ -1,7 +1,7 @@
 //! Paths: matched, rewritten and normalised. What comes out is a path again, and a normalised one stays as it is.
 
 use foreshadow_proxy::config::model::{HttpManager, RouteAction, RuntimeFraction};
-use foreshadow_proxy::http::path::{Outcome, normalize};
+use foreshadow_proxy::http::path::{Outcome, normalize, rooted};
 use foreshadow_proxy::router::{self, Circumstances, Found, rewrite};
 use http::{Request, Uri};
 
@@ -24,8 +24,10 @@ thread_local! {
 /// Takes bytes as a request target.
 pub fn fuzz(data: &[u8]) {
     let Ok(uri) = Uri::try_from(data) else { return };
+    let uri = rooted(&uri).unwrap_or(uri);
     MANAGER.with(|manager| {
         let path = uri.path_and_query().map_or("/", |p| p.as_str());
+        assert!(path.starts_with(['/', '*']), "{path:?} is no path");
         if let Outcome::Changed(normal) = normalize(manager, path) {
             assert!(normal.starts_with('/'), "{path:?} becomes {normal:?}");
             let again = normalize(manager, &normal);

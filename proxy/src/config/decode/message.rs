@@ -194,7 +194,8 @@ impl<'a> Fields<'a> {
     pub fn need_one_of(&self, names: &[&str]) -> Option<(&'static str, Value<'a>)> {
         let found = self.one_of(names);
         if found.is_none() {
-            self.value.problem("a choice is missing", format!("expected one of {}", names.join(", ")));
+            let names = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            self.value.problem(format!("none of {names} is set"), "set one of them");
         }
         found
     }

@@ -126,6 +126,19 @@ pub struct Dns {
     pub family: DnsFamily,
     /// One address at a time is used (LOGICAL_DNS); otherwise every address is an endpoint.
     pub logical: bool,
+    /// Looked up again when their records expire, rather than at `refresh`.
+    pub ttl: bool,
+    /// Who is asked; None = as the system says.
+    pub servers: Option<DnsServers>,
+}
+
+/// Servers of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsServers {
+    /// Where they are.
+    pub addresses: Vec<SocketAddr>,
+    /// Asked over TCP only.
+    pub tcp: bool,
 }
 
 /// Which addresses of a name are used.

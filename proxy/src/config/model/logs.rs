@@ -115,13 +115,21 @@ impl Filter {
     }
 }
 
-/// Whether an exchange belongs to a part of them. A request id begins with 32 random bits in hex.
+/// Whether an exchange belongs to a part of them. A request id begins with 32 random bits in hex; by Envoy's rule, their remainder is the draw.
 fn is_one_of(record: &Record, part: &RuntimeFraction, independent: bool) -> bool {
     let set = part.key.as_ref().and_then(|key| record.runtime.as_ref()?.fraction(key));
     let share = set.map_or(part.default, |(share, _)| share);
     let id = if independent { None } else { record.request_text(REQUEST_ID.as_str()) };
-    let drawn = id.and_then(|id| u32::from_str_radix(id.get(..8)?, 16).ok()).map(|bits| f64::from(bits) / f64::from(u32::MAX));
-    drawn.unwrap_or_else(|| rand::rng().random_range(0.0..1.0)) < share || share >= 1.0
+    match id.and_then(|id| u32::from_str_radix(id.get(..8)?, 16).ok()) {
+        Some(bits) => f64::from(bits % denominator(share)) < (share * f64::from(denominator(share))).round(),
+        None => rand::rng().random_range(0.0..1.0) < share,
+    }
+}
+
+/// The smallest of a `FractionalPercent`'s denominators in which a share is a whole number.
+fn denominator(share: f64) -> u32 {
+    let whole = |n: &u32| (share * f64::from(*n) - (share * f64::from(*n)).round()).abs() < 1e-6;
+    [100, 10_000, 1_000_000].into_iter().find(whole).unwrap_or(1_000_000)
 }
 
 /// A comparison with a number.
@@ -188,4 +196,15 @@ pub struct ReplyFormat {
     pub format: Format,
     /// Its content type.
     pub content_type: http::HeaderValue,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::denominator;
+
+    #[test]
+    fn shares_are_drawn_in_the_denominator_that_they_need() {
+        let shares = [0.0, 0.5, 0.29, 1.0, 0.0012, 0.9999, 0.000_005, 0.333_333_333];
+        assert_eq!(shares.map(denominator), [100, 100, 100, 100, 10_000, 10_000, 1_000_000, 1_000_000]);
+    }
 }

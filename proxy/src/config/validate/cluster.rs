@@ -16,12 +16,13 @@ const CLUSTER: Schema = Schema {
     fields: "name type eds_cluster_config connect_timeout lb_policy load_assignment circuit_breakers typed_extension_protocol_options \
         http2_protocol_options dns_refresh_rate metadata cleanup_interval original_dst_lb_config transport_socket \
         ring_hash_lb_config maglev_lb_config least_request_lb_config common_lb_config \
-        outlier_detection health_checks dns_jitter dns_failure_refresh_rate dns_lookup_family \
+        outlier_detection health_checks dns_jitter dns_failure_refresh_rate dns_lookup_family respect_dns_ttl \
+        typed_dns_resolver_config \
         per_connection_buffer_limit_bytes",
     unsupported: "transport_socket_matches transport_socket_matcher alt_stat_name cluster_type \
         per_connection_buffer_high_watermark_timeout max_requests_per_connection upstream_http_protocol_options \
-        common_http_protocol_options http_protocol_options respect_dns_ttl \
-        dns_resolvers use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config wait_for_warm_on_init \
+        common_http_protocol_options http_protocol_options \
+        dns_resolvers use_tcp_for_dns_lookups dns_resolution_config wait_for_warm_on_init \
         upstream_bind_config lb_subset_config protocol_selection upstream_connection_options \
         close_connections_on_host_health_failure ignore_health_on_host_removal filters load_balancing_policy lrs_server \
         lrs_report_endpoint_metrics track_timeout_budgets upstream_config track_cluster_stats preconnect_policy \

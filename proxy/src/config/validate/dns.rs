@@ -5,14 +5,26 @@ use std::time::Duration;
 use super::endpoint;
 use crate::config::decode::Value;
 use crate::config::decode::message::{Fields, Schema};
-use crate::config::model::{Discovery, Dns, DnsFamily};
+use crate::config::model::{Discovery, Dns, DnsFamily, DnsServers};
 
 const FAILURE: Schema =
     Schema { name: "envoy.config.cluster.v3.Cluster.RefreshRate", fields: "base_interval max_interval", unsupported: "" };
 
+const EXTENSION: Schema = Schema { name: "envoy.config.core.v3.TypedExtensionConfig", fields: "name typed_config", unsupported: "" };
+
+const RESOLVER: Schema = Schema {
+    name: "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+    fields: "resolvers dns_resolver_options",
+    unsupported: "use_resolvers_as_fallback filter_unroutable_families udp_max_queries query_timeout_seconds query_tries \
+        rotate_nameservers edns0_max_payload_size max_udp_channel_duration reinit_channel_on_timeout",
+};
+
+const OPTIONS: Schema =
+    Schema { name: "envoy.config.core.v3.DnsResolverOptions", fields: "use_tcp_for_dns_lookups", unsupported: "no_default_search_domain" };
+
 /// Refuses fields about names where there are none.
 pub fn only_with_names(fields: &Fields<'_>, names: bool) {
-    for name in ["dns_refresh_rate", "dns_failure_refresh_rate", "dns_jitter"] {
+    for name in ["dns_refresh_rate", "dns_failure_refresh_rate", "dns_jitter", "respect_dns_ttl", "typed_dns_resolver_config"] {
         if let (Some(value), false) = (fields.get(name), names) {
             value.problem("it does not go with this type of cluster", "remove it, or use STRICT_DNS or LOGICAL_DNS");
         }
@@ -32,6 +44,7 @@ pub fn discovery(fields: &Fields<'_>, assignment: Option<&Fields<'_>>, logical: 
     ];
     let family = fields.get("dns_lookup_family").map_or(Some(DnsFamily::All), |v| v.choice(&families));
     let hosts = assignment.map(endpoint::hosts).unwrap_or_default();
+    let servers = fields.get("typed_dns_resolver_config").map(|v| servers(&v));
     if let (true, Some(assignment), true) = (logical, assignment, hosts.len() != 1) {
         let what = format!("a cluster of type LOGICAL_DNS has {} endpoints", hosts.len());
         assignment.value().problem(what, "expected one, or type: STRICT_DNS");
@@ -43,7 +56,20 @@ pub fn discovery(fields: &Fields<'_>, assignment: Option<&Fields<'_>>, logical: 
         failure_refresh: failure.map_or(Some(None), |f| f.map(Some))?,
         family: family?,
         logical,
+        ttl: fields.flag("respect_dns_ttl", false),
+        servers: servers.map_or(Some(None), |s| s.map(Some))?,
     }))
+}
+
+/// Who is asked.
+fn servers(value: &Value<'_>) -> Option<DnsServers> {
+    let fields = value.message(&EXTENSION)?;
+    fields.get("name").map(|v| v.string());
+    let config = fields.need("typed_config")?.any_of(&RESOLVER)?;
+    let addresses: Vec<_> = config.need("resolvers")?.list().iter().filter_map(endpoint::socket_address).collect();
+    let tcp =
+        config.get("dns_resolver_options").and_then(|v| v.message(&OPTIONS)).is_some_and(|o| o.flag("use_tcp_for_dns_lookups", false));
+    Some(DnsServers { addresses, tcp })
 }
 
 /// Envoy wants more than a millisecond.
