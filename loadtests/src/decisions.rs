@@ -139,7 +139,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     let scenario = Load::synthetic().scenario(MIXED, 12.0, args.hours / 24.0, args.seed);
     let figures = measure(&scenario, args.seed);
     println!("{}", figures.table());
-    write_figures(args.json.as_deref(), &figures)
+    write_figures(args.json.as_deref(), &figures).map_err(Error::Failed)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Used by the programs in `src/bin` and by tests. Modules do not import each other except as listed here: nothing imports `app` but the demo;
 //! `generator` and `hpa` import nothing of this crate; `trace` gives the generator its rate curve; `report` imports nothing; `sim` imports nothing
 //! of this crate but its own; `scaling` puts policies, `hpa` among them, into `sim`; `decisions` times the decision core on samples of `sim`; `demo`, `stall`, `soak` and `peers` drive real
-//! processes; `entry` is how their programs begin and end.
+//! processes; `entry` is how their programs begin and end, and imports nothing.
 
 pub mod app;
 pub mod cpu;

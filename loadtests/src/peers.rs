@@ -78,6 +78,6 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     }
     println!("\n{}", figures.table());
     println!("{}", bars::table(&figures));
-    write_figures(args.json.as_deref(), &figures)?;
+    write_figures(args.json.as_deref(), &figures).map_err(Error::Failed)?;
     Ok(())
 }

@@ -60,7 +60,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     build.done("ready");
     let report = soak(args, &binaries, &ui).await?;
     println!("{report}");
-    write_figures(args.json.as_deref(), &report)?;
+    write_figures(args.json.as_deref(), &report).map_err(Error::Failed)?;
     if report.findings.is_empty() { Ok(()) } else { Err(Error::Failed(report.findings.join("\n"))) }
 }
 

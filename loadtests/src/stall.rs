@@ -90,7 +90,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
         println!("{slows}");
         figures.insert("slow".into(), slows.json());
     }
-    write_figures(args.json.as_deref(), &figures)?;
+    write_figures(args.json.as_deref(), &figures).map_err(Error::Failed)?;
     Ok(())
 }
 

@@ -56,7 +56,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     }
     let simulated: Vec<Row> = real.iter().map(|r| demonstration::compare(r.seed, Profile::HALF, |_| {})).collect();
     println!("\nreal processes\n{}\nsimulated, the same seeds\n{}\n{}", Table(&real), Table(&simulated), agreement(&real, &simulated));
-    write_figures(args.json.as_deref(), &figures(&real, &simulated))?;
+    write_figures(args.json.as_deref(), &figures(&real, &simulated)).map_err(Error::Failed)?;
     ended
 }
 

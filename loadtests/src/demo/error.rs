@@ -1,5 +1,7 @@
 //! Why a demo ended without its result, and the exit code that says so.
 
+use crate::entry::Fatal;
+
 /// Errors of the demo.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,9 +21,11 @@ impl Error {
     pub fn failed(doing: &str, e: impl std::fmt::Display) -> Self {
         Self::Failed(format!("{doing}: {e}"))
     }
+}
 
+impl Fatal for Error {
     /// 64 usage, 70 internal, 130 stopped.
-    pub fn exit_code(&self) -> u8 {
+    fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 64,
             Self::Failed(_) => 70,

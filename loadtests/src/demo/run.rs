@@ -220,6 +220,7 @@ fn save(file: &Path, text: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Fatal as _;
     use clap::Parser;
 
     fn refused(line: &[&str]) -> String {

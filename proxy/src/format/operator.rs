@@ -74,8 +74,10 @@ pub enum Operator {
     DirectRemote(Part),
     /// `DOWNSTREAM_LOCAL_ADDRESS` and its parts.
     Local(Part),
-    /// `UPSTREAM_HOST`, `UPSTREAM_REMOTE_ADDRESS` and its parts.
-    Upstream(Part),
+    /// `UPSTREAM_HOST`: the endpoint that was chosen.
+    Upstream,
+    /// `UPSTREAM_REMOTE_ADDRESS` and its parts: the endpoint that was connected to.
+    UpstreamRemote(Part),
     /// `UPSTREAM_LOCAL_ADDRESS` and its parts.
     UpstreamLocal(Part),
     /// `DOWNSTREAM_PEER_...` and `UPSTREAM_PEER_...`
@@ -166,6 +168,9 @@ pub const SIMPLE: [(&str, Simple); 25] = [
     ("UPSTREAM_TLS_CIPHER", Simple::UpstreamTlsCipher),
 ];
 
+/// The flag of a connection that did not come to be.
+const CONNECT_FAILED: &str = "UF";
+
 /// Response flags with their long names.
 pub const FLAGS: [(&str, &str); 27] = [
     ("DC", "DownstreamConnectionTermination"),
@@ -220,7 +225,8 @@ impl Operator {
             }
             Self::DirectRemote(part) => address(Some(record.client.remote), *part),
             Self::Local(part) => address(Some(record.client.local), *part),
-            Self::Upstream(part) => address(record.upstream, *part),
+            Self::Upstream => address(record.upstream, Part::Both),
+            Self::UpstreamRemote(part) => address(record.upstream.filter(|_| record.flag != CONNECT_FAILED), *part),
             Self::UpstreamLocal(part) => address(record.connected.as_ref().and_then(|c| c.local), *part),
             Self::Peer(end, what) => what.value(*end, record),
             Self::Simple(simple) => simple.value(record),
@@ -264,7 +270,7 @@ impl Simple {
             Self::UpstreamCluster => some(&record.cluster),
             Self::Attempts => Value::Number(record.attempts.into()),
             Self::TransportFailure => match record.flag {
-                "UF" => record.details.split('|').nth(1).map_or(Value::Unknown, |why| text(why.trim_end_matches('}'))),
+                CONNECT_FAILED => record.details.split('|').nth(1).map_or(Value::Unknown, |why| text(why.trim_end_matches('}'))),
                 _ => Value::Unknown,
             },
             // Nobody ends a connection for a reason that a request would tell.

@@ -121,13 +121,13 @@ fn operator(name: &str, argument: Option<&str>) -> Result<Operator, Wrong> {
         return Ok(Operator::Hostname(name.trim().to_owned()));
     }
     if matches!(name, "UPSTREAM_HOST" | "UPSTREAM_HOST_NAME") {
-        return Ok(Operator::Upstream(Part::Both));
+        return Ok(Operator::Upstream);
     }
     for (prefix, make) in [
         ("DOWNSTREAM_REMOTE_", Operator::Remote as fn(Part) -> Operator),
         ("DOWNSTREAM_DIRECT_REMOTE_", Operator::DirectRemote),
         ("DOWNSTREAM_LOCAL_", Operator::Local),
-        ("UPSTREAM_REMOTE_", Operator::Upstream),
+        ("UPSTREAM_REMOTE_", Operator::UpstreamRemote),
         ("UPSTREAM_LOCAL_", Operator::UpstreamLocal),
     ] {
         if let Some(part) = both(name, prefix) {

@@ -91,7 +91,7 @@ async fn one(programs: &Programs, product: Product, tools: &Tools) -> Result<Gro
     let scenes: Vec<_> = [h2spec::plain(), websocket::upgrading()].into_iter().chain(messages::scenes()).collect();
     let mut sets = Vec::new();
     for (nth, scene) in scenes.iter().enumerate() {
-        sets.push(Set::new(nth, scene).await?);
+        sets.push(Set::new(nth, scene, dir.path().join("access.log")).await?);
     }
     sets[1].place.backends[0] = echo.address;
     let placed: Vec<_> = scenes.iter().zip(&sets).map(|(scene, set)| (scene, set.place.clone())).collect();

@@ -71,6 +71,12 @@ pub static ALL: &[Deviation] = &[
         reason: "400 and the connection closed on both sides; ours says so without a body or a server header, as hyper's parser answers",
     },
     Deviation {
+        scenes: &["an absolute target without a path"],
+        kind: Kind::Meant,
+        shows: "-   HTTP/1.1 404 Not Found",
+        reason: "a target with a query and without a path is for the root (RFC 9112, section 3.2.1); Envoy finds no route for it",
+    },
+    Deviation {
         scenes: &["headers of 70 KiB", "110 headers", "more headers than a limit of its own"],
         kind: Kind::Meant,
         shows: "-   body by length: \"Request Header Fields Too Large\"\n+   body by length: \"\"",

@@ -1,5 +1,7 @@
 //! What can keep the comparison from being made, with the exit codes of sysexits.
 
+use foreshadow_loadtests::entry::Fatal;
+
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -39,9 +41,11 @@ impl Error {
         let doing = doing.to_owned();
         move |why| Self::Failed(format!("{doing}: {why}"))
     }
+}
 
-    /// Exit code.
-    pub fn exit_code(&self) -> u8 {
+impl Fatal for Error {
+    /// By sysexits.
+    fn exit_code(&self) -> u8 {
         match self {
             Self::NoEnvoy | Self::NoTool { .. } => 69,
             Self::Failed(_) => 70,

@@ -8,7 +8,6 @@ pub mod backend;
 pub mod client;
 pub mod conformance;
 pub mod deviations;
-pub mod entry;
 pub mod error;
 pub mod play;
 pub mod programs;

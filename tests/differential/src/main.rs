@@ -4,7 +4,8 @@ use clap::Parser;
 use foreshadow_differential::error::Error;
 use foreshadow_differential::programs::Programs;
 use foreshadow_differential::run::Verdict;
-use foreshadow_differential::{entry, play, report};
+use foreshadow_differential::{play, report};
+use foreshadow_loadtests::entry;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ async fn compare(args: &Args) -> Result<(), Error> {
     }
     let outcomes = play.run(&Programs::prepare()?).await?;
     println!("{}", report::text(&outcomes));
-    entry::write_figures(args.json.as_deref(), &report::json(&outcomes))?;
+    entry::write_figures(args.json.as_deref(), &report::json(&outcomes)).map_err(Error::Failed)?;
     let different = outcomes.iter().filter(|o| matches!(o.verdict, Verdict::Different)).count();
     if different == 0 { Ok(()) } else { Err(Error::Different(different)) }
 }

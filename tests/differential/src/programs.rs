@@ -114,6 +114,10 @@ impl Proxy {
         let mut command = programs.command(product);
         command.arg("-c").arg(&file).args(["--concurrency", "1", "--disable-hot-restart", "-l", "warning", "--drain-time-s", "1"]);
         command.arg("--admin-address-path").arg(&admin).current_dir(dir);
+        if product == Product::Envoy {
+            // Access logs: every ten seconds otherwise.
+            command.args(["--file-flush-interval-msec", "100"]);
+        }
         command.stdout(said.try_clone().map_err(Error::failed("sharing a log file"))?).stderr(said);
         let mut child = command.spawn().map_err(Error::failed(&label))?;
         let begun = Instant::now();

@@ -87,7 +87,8 @@ async fn refusals(programs: &Programs, dir: &Path, scenes: &[Scene]) -> Result<V
     let mut asked = tokio::task::JoinSet::new();
     for (nth, scene) in scenes.iter().enumerate() {
         let nowhere = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
-        let place = yaml::Place { nth, listener: nowhere(1), backends: [nowhere(2), nowhere(3), nowhere(4)] };
+        let log = dir.join("nowhere.log");
+        let place = yaml::Place { nth, listener: nowhere(1), backends: [nowhere(2), nowhere(3), nowhere(4)], log };
         let file = dir.join(format!("{nth}.yaml"));
         std::fs::write(&file, yaml::file(&[(scene, place)])).map_err(Error::failed("writing a configuration"))?;
         let (programs, room) = (programs.clone(), room.clone());
@@ -124,7 +125,7 @@ async fn all(
 ) -> Result<Vec<Option<Vec<String>>>, Error> {
     let mut sets = Vec::new();
     for i in which {
-        sets.push(Set::new(*i, &scenes[*i]).await?);
+        sets.push(Set::new(*i, &scenes[*i], dir.join(format!("{product:?}-{i}.log"))).await?);
     }
     let placed: Vec<_> = sets.iter().map(|s| (&scenes[s.place.nth], s.place.clone())).collect();
     let stage = Arc::new(Stage::start(programs, product, dir, &placed).await?);

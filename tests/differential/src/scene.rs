@@ -1,6 +1,7 @@
 //! A scene: what is configured, what the backends answer, what the client does. Written down in [`crate::scenes`], one small file a group.
 //!
-//! In configuration text `$app`, `$shadow`, `$other` stand for the scene's own clusters, `$key` for a runtime key of its own.
+//! In configuration text `$app`, `$shadow`, `$other` stand for the scene's own clusters, `$key` for a runtime key of its own, `$log` for
+//! its access log.
 
 pub mod reply;
 pub mod step;
@@ -69,9 +70,14 @@ pub struct Scene {
     pub steps: Vec<Step>,
     /// Cluster statistics compared, as `role.name`.
     pub stats: Vec<&'static str>,
+    /// So many lines of its access log are compared.
+    pub logged: usize,
     /// What of the transcript is compared: all of it, if nothing is said.
     pub look: Option<Look>,
 }
+
+/// Type of an access log.
+const LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
 
 /// A scene whose every request goes to `$app`.
 pub fn scene(name: &'static str) -> Scene {
@@ -90,6 +96,7 @@ pub fn scene(name: &'static str) -> Scene {
         replies: BTreeMap::new(),
         steps: Vec::new(),
         stats: Vec::new(),
+        logged: 0,
         look: None,
     }
 }
@@ -213,6 +220,16 @@ impl Scene {
     /// Compares these cluster statistics, too (`app.upstream_rq_total`).
     pub fn stats(mut self, names: &[&'static str]) -> Self {
         self.stats = names.to_vec();
+        self
+    }
+
+    /// An access log of lines in this format, which has these fields, too; so many lines of it are compared.
+    pub fn log(mut self, format: &str, fields: &str, lines: usize) -> Self {
+        let format = format!("log_format: {{ text_format_source: {{ inline_string: \"{format}\\n\" }} }}");
+        let config = format!("typed_config: {{ \"@type\": {LOG}, path: $log, {format} }}");
+        let comma = if fields.is_empty() { "" } else { ", " };
+        self.http = format!("access_log: [{{ name: log, {config}{comma}{fields} }}]");
+        self.logged = lines;
         self
     }
 

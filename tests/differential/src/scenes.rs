@@ -5,6 +5,7 @@ mod bodies;
 mod edge;
 mod headers;
 mod limits;
+mod logs;
 mod mirrors;
 mod refused;
 mod retries;
@@ -15,7 +16,7 @@ use crate::scene::Scene;
 
 /// Every scene, group by group.
 pub fn all() -> Vec<Scene> {
-    let groups: [(&'static str, Vec<Scene>); 10] = [
+    let groups: [(&'static str, Vec<Scene>); 11] = [
         ("basics", basics::scenes()),
         ("headers", headers::scenes()),
         ("rewrites", rewrites::scenes()),
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Scene> {
         ("edge", edge::scenes()),
         ("refused", refused::scenes()),
         ("limits", limits::scenes()),
+        ("logs", logs::scenes()),
         ("retries", retries::scenes()),
         ("mirrors", mirrors::scenes()),
     ];

@@ -9,13 +9,15 @@ use crate::transcript::{self, shown};
 use crate::yaml::{self, Place};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After the last step, what is still on its way to a backend may take this long.
 const SETTLES: Duration = Duration::from_millis(150);
+/// Lines of an access log may take this long.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(20);
 
 /// One scene's surroundings.
 #[derive(Debug)]
@@ -28,11 +30,11 @@ pub struct Set {
 }
 
 impl Set {
-    /// Starts the backends of a scene and finds it a port.
+    /// Starts the backends of a scene and finds it a port; `log` is where its access log goes.
     ///
     /// # Errors
     /// When no port can be had.
-    pub async fn new(nth: usize, scene: &Scene) -> Result<Self, Error> {
+    pub async fn new(nth: usize, scene: &Scene, log: PathBuf) -> Result<Self, Error> {
         let (mut backends, mut reserved, mut addresses) = (BTreeMap::new(), Vec::new(), Vec::new());
         for role in Role::ALL {
             if scene.absent.contains(&role) {
@@ -47,7 +49,7 @@ impl Set {
             backends.insert(role, backend);
         }
         let backends_at = [addresses[0], addresses[1], addresses[2]];
-        Ok(Self { place: Place { nth, listener: free_port()?, backends: backends_at }, backends, _reserved: reserved })
+        Ok(Self { place: Place { nth, listener: free_port()?, backends: backends_at, log }, backends, _reserved: reserved })
     }
 
     fn logs(&self) -> BTreeMap<Role, Arc<Log>> {
@@ -128,6 +130,7 @@ impl Stage {
             lines.extend(if envoys { transcript::with_loopback(said, &self.own_address) } else { said });
         }
         lines.extend(self.stats(scene, set).await);
+        lines.extend(logged(scene, set).await);
         let lines = transcript::normalise(&lines, &set.ports());
         match scene.look {
             Some(look) => look(&lines),
@@ -167,6 +170,16 @@ impl Stage {
     pub async fn end(self) -> Option<String> {
         self.proxy.end().await
     }
+}
+
+/// The lines of a scene's access log: both products write them some time after they happen.
+async fn logged(scene: &Scene, set: &Set) -> Vec<String> {
+    let read = || std::fs::read_to_string(&set.place.log).unwrap_or_default();
+    let begun = Instant::now();
+    while read().lines().count() < scene.logged && begun.elapsed() < WRITTEN_WITHIN {
+        tokio::time::sleep(SETTLES).await;
+    }
+    if scene.logged == 0 { Vec::new() } else { read().lines().map(|l| format!("log: {l}")).collect() }
 }
 
 /// `app.upstream_rq_xx.2` is `envoy_cluster_upstream_rq_xx{envoy_cluster_name="s1-app",envoy_response_code_class="2"}`. Absent is 0: counters of

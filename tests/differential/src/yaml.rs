@@ -3,6 +3,7 @@
 use crate::scene::{Role, Scene};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Type of the connection manager.
 const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -22,6 +23,8 @@ pub struct Place {
     pub listener: SocketAddr,
     /// Where its backends are, in the order of [`Role::ALL`].
     pub backends: [SocketAddr; 3],
+    /// Where its access log goes, if it has one.
+    pub log: PathBuf,
 }
 
 /// The name of a scene's cluster.
@@ -60,7 +63,7 @@ fn listener(scene: &Scene, place: &Place) -> String {
         address(place.listener),
         and(&scene.listener)
     );
-    fill(&text, nth)
+    fill(&text, nth).replace("$log", &place.log.display().to_string())
 }
 
 fn clusters(scene: &Scene, place: &Place) -> String {

@@ -3,9 +3,9 @@
 use clap::Parser;
 use foreshadow_differential::conformance;
 use foreshadow_differential::conformance::tools::Tools;
-use foreshadow_differential::entry;
 use foreshadow_differential::error::Error;
 use foreshadow_differential::programs::Programs;
+use foreshadow_loadtests::entry;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,7 +34,7 @@ async fn run(args: &Args) -> Result<(), Error> {
         figures = conformance::compare(&programs, &tools).await?;
     }
     println!("{}", figures.table());
-    entry::write_figures(args.json.as_deref(), &serde_json::to_value(&figures).map_err(Error::failed("writing figures"))?)?;
+    entry::write_figures(args.json.as_deref(), &figures).map_err(Error::Failed)?;
     let worse: Vec<_> = figures.worse().into_iter().map(|(group, tests)| format!("{group} ({})", tests.join("; "))).collect();
     if worse.is_empty() { Ok(()) } else { Err(Error::Worse(worse.join(", "))) }
 }

@@ -34,6 +34,9 @@ fn paths() -> Vec<Scene> {
             .get("/a1/b")
             .get("/x/a1")
             .get("/a2?q=1"),
+        scene("an absolute target without a path")
+            .ask("GET http://example.com?b HTTP/1.1\r\nhost: example.com\r\n\r\n")
+            .ask("GET http://example.com HTTP/1.1\r\nhost: example.com\r\n\r\n"),
         pick("a prefix does not see the query", &["prefix: '/a?b'", "prefix: /"]).get("/a?b"),
         pick("no route", &["path: /only"]).get("/other"),
         pick("a gRPC matcher", &["prefix: /, grpc: {}", "prefix: /"])
