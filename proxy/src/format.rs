@@ -9,11 +9,13 @@ pub mod operator;
 pub mod parse;
 pub mod record;
 pub mod time;
+pub mod value;
 
 use http::HeaderName;
-use operator::{Operator, Value};
+use operator::Operator;
 use record::Record;
 use std::fmt::Write as _;
+use value::Value;
 
 /// A compiled text.
 #[derive(Debug, Clone, Default)]

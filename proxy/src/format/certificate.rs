@@ -1,8 +1,8 @@
 //! The operators of certificates, `DOWNSTREAM_PEER_...` and `UPSTREAM_PEER_...`: what each finds in a record.
 
-use super::operator::{Value, some, text};
 use super::record::Record;
 use super::time::TimeFormat;
+use super::value::{Value, some, text};
 use crate::peer::Certificate;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,7 +1,7 @@
 //! JSON made of templates. A text that is one operator and nothing else keeps that operator's type; keys are in alphabetical order, as with Envoy.
 
-use super::operator::Value;
 use super::record::Record;
+use super::value::Value;
 use super::{Template, Wanted, cut};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;

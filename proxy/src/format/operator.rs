@@ -4,22 +4,12 @@ use super::Wanted;
 use super::certificate::{self, Certified};
 use super::record::{Record, kept};
 use super::time::TimeFormat;
+use super::value::{Value, some, text};
 use http::Version;
 use http::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
-
-/// What an operator finds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// Nothing.
-    Unknown,
-    /// A number, which JSON shows as one.
-    Number(u64),
-    /// A text.
-    Text(Cow<'a, str>),
-}
 
 /// A header of the request, or something that Envoy calls one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,16 +278,6 @@ impl Simple {
 
 fn upstream_tls(record: &Record) -> Option<(&'static str, &'static str)> {
     record.connected.as_ref()?.tls
-}
-
-/// A text, also an empty one.
-pub fn text<'a>(text: impl Into<Cow<'a, str>>) -> Value<'a> {
-    Value::Text(text.into())
-}
-
-/// A text; an empty one is nothing.
-pub fn some(text: &str) -> Value<'_> {
-    if text.is_empty() { Value::Unknown } else { Value::Text(text.into()) }
 }
 
 fn ms(duration: Duration) -> Value<'static> {
