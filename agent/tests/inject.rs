@@ -7,7 +7,8 @@ use clap::Parser;
 use foreshadow_agent::cli::cluster::Inject;
 use foreshadow_agent::kubernetes::inject::command::settings;
 use foreshadow_agent::kubernetes::inject::documents::{Report, inject_all, remove_all};
-use foreshadow_agent::kubernetes::inject::{Outcome, Settings};
+use foreshadow_agent::kubernetes::inject::{Native, Outcome, Settings};
+use foreshadow_agent::kubernetes::server::Version;
 use foreshadow_agent::kubernetes::yaml;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ fn cases() -> Vec<(String, String, Settings)> {
         let arguments = text.lines().next().and_then(|l| l.strip_prefix("# arguments: ")).unwrap_or("");
         let line =
             Line::try_parse_from(["inject", "-f", "-"].into_iter().chain(arguments.split_whitespace())).expect("arguments that parse");
-        let native = line.inject.kubernetes_version.is_none_or(|v| v.has_native_sidecars());
+        let native = line.inject.kubernetes_version.map_or(Native::Always, Version::native_sidecars);
         found.push((name.to_owned(), text, settings(&line.inject.settings, native)));
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));

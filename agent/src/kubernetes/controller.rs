@@ -110,7 +110,7 @@ async fn webhook(
 async fn settings(args: &Controller, client: &kube::Client) -> Settings {
     let native = loop {
         match server::version(client).await {
-            Ok(version) => break version.has_native_sidecars(),
+            Ok(version) => break version.native_sidecars(),
             Err(why) => {
                 tracing::warn!(why, "asking again");
                 tokio::time::sleep(Duration::from_secs(2)).await;
@@ -119,7 +119,7 @@ async fn settings(args: &Controller, client: &kube::Client) -> Settings {
     };
     let mut settings = command::settings(&args.inject, native);
     settings.families = args.inject.ip_families.unwrap_or_else(|| families(&args.pod_ips));
-    tracing::info!(native, families = ?settings.families, image = settings.proxy_image, "injecting");
+    tracing::info!(?native, families = ?settings.families, image = settings.proxy_image, "injecting");
     settings
 }
 

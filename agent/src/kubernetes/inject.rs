@@ -34,14 +34,25 @@ pub struct Settings {
     pub init_image: String,
     /// When images are pulled; `None`: Kubernetes' default.
     pub pull_policy: Option<String>,
-    /// Whether the server knows native sidecars (init containers that restart, 1.29 and newer).
-    pub native: bool,
+    /// Where sidecars can be native.
+    pub native: Native,
     /// Addresses that pods have.
     pub families: Families,
     /// How traffic is taken where the pod does not say.
     pub takeover: Takeover,
     /// Which requests may be copied where the pod does not say.
     pub methods: Methods,
+}
+
+/// Where sidecars can be native: init containers that restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Native {
+    /// Nowhere.
+    Never,
+    /// Where no Service looks for a port of theirs by its name: it would not be found.
+    Unnamed,
+    /// Everywhere.
+    Always,
 }
 
 /// Addresses that pods have.
@@ -100,19 +111,19 @@ pub fn inject(pod: &mut Value, settings: &Settings, around: &Around) -> Outcome 
         rename::hand_over_names(&mut changed, &plan);
     }
     sidecar::add(&mut changed, settings, &plan, around);
-    mark(&mut changed, settings, &plan, around);
+    mark(&mut changed, &plan, around);
     *pod = changed;
     Outcome::Injected(plan.warnings)
 }
 
 /// Labels and annotations that tell what was done.
-fn mark(pod: &mut Value, settings: &Settings, plan: &takeover::Plan, around: &Around) {
+fn mark(pod: &mut Value, plan: &takeover::Plan, around: &Around) {
     let ports: Vec<u16> = plan.ports.iter().map(|p| p.number).collect();
     let status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "takeover": plan.mode.name(),
         "ports": ports,
-        "container": if settings.native { "native" } else { "plain" },
+        "container": if plan.native { "native" } else { "plain" },
         "methods": plan.methods_name(),
     });
     let annotations = entry(at(pod, "metadata"), "annotations");
@@ -133,5 +144,10 @@ fn mark(pod: &mut Value, settings: &Settings, plan: &takeover::Plan, around: &Ar
 /// The application's containers: not ours, not another mesh's.
 fn app_containers(pod: &Value) -> Vec<(usize, &Value)> {
     let all = list(pod, "containers").iter().enumerate();
-    all.filter(|(_, c)| c["name"].as_str().is_some_and(|n| n != names::PROXY_CONTAINER && !skip::MESHES.contains(&n))).collect()
+    all.filter(|(_, c)| c["name"].as_str().is_some_and(|n| !is_sidecar(n))).collect()
+}
+
+/// Whether a container of this name is a sidecar, ours or another mesh's.
+pub fn is_sidecar(name: &str) -> bool {
+    name == names::PROXY_CONTAINER || skip::MESHES.contains(&name)
 }

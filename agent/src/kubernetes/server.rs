@@ -1,5 +1,6 @@
 //! The API server that the kubeconfig names: a client for it, its version.
 
+use super::inject::Native;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,9 +18,14 @@ pub struct Version {
 }
 
 impl Version {
-    /// Native sidecars are on by default from 1.29.
-    pub fn has_native_sidecars(self) -> bool {
-        self >= Self { major: 1, minor: 29 }
+    /// Native sidecars are on by default from 1.29. Services find their ports by name later: an EndpointSlice of an older release is left
+    /// without the port (kubernetes/kubernetes#127958, #128850), and nobody reaches the pod.
+    pub fn native_sidecars(self) -> Native {
+        match (self.major, self.minor) {
+            (1, ..29) => Native::Never,
+            (1, ..33) => Native::Unnamed,
+            _ => Native::Always,
+        }
     }
 }
 
@@ -86,6 +92,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(Version { major: 1, minor: 29 }), "{text}");
         }
         assert!("1".parse::<Version>().is_err() && "new".parse::<Version>().is_err());
-        assert!(!Version { major: 1, minor: 28 }.has_native_sidecars() && Version { major: 1, minor: 36 }.has_native_sidecars());
+        let native = |minor| Version { major: 1, minor }.native_sidecars();
+        assert_eq!([28, 29, 32, 33].map(native), [Native::Never, Native::Unnamed, Native::Unnamed, Native::Always]);
     }
 }

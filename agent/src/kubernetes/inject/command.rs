@@ -1,7 +1,7 @@
 //! `foreshadow-agent inject`: manifests in, manifests with sidecars out (or, with `--remove`, without); what was done goes to standard error.
 
 use super::documents::{Report, inject_all, remove_all};
-use super::{Families, Outcome, Settings};
+use super::{Families, Native, Outcome, Settings};
 use crate::cli;
 use crate::cli::cluster::{Inject, InjectSettings};
 use crate::kubernetes::crd::shadow::Methods;
@@ -53,7 +53,7 @@ fn changed(text: &str, settings: Option<&Settings>) -> Result<String, Unreadable
 }
 
 /// The settings that the arguments give.
-pub fn settings(args: &InjectSettings, native: bool) -> Settings {
+pub fn settings(args: &InjectSettings, native: Native) -> Settings {
     Settings {
         proxy_image: args.proxy_image.clone(),
         init_image: args.init_image.clone().unwrap_or_else(|| init_image(&args.proxy_image)),
@@ -76,16 +76,16 @@ fn init_image(proxy: &str) -> String {
     format!("{path}{slash}{own}{}", &name[at..])
 }
 
-/// Whether native sidecars can be used: by the version that was given, else the server's, else every release that is still maintained has them.
-fn native(args: &Inject) -> bool {
+/// Where sidecars can be native: by the version that was given, else the server's, else as in every release that is still maintained.
+fn native(args: &Inject) -> Native {
     let version = args.kubernetes_version.or_else(|| match server::discover_version() {
         Ok(version) => Some(version),
         Err(why) => {
-            eprintln!("foreshadow-agent: Kubernetes 1.29 or newer is assumed ({why}); --kubernetes-version says otherwise");
+            eprintln!("foreshadow-agent: Kubernetes 1.33 or newer is assumed ({why}); --kubernetes-version says otherwise");
             None
         }
     });
-    version.is_none_or(server::Version::has_native_sidecars)
+    version.map_or(Native::Always, server::Version::native_sidecars)
 }
 
 fn read(file: &Path) -> std::io::Result<String> {

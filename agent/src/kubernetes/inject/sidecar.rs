@@ -20,7 +20,7 @@ pub fn add(pod: &mut Value, settings: &Settings, plan: &Plan, around: &Around) {
         list_mut(pod, "initContainers").push(init);
     }
     // Last among the init containers: those of the application run as before, and the application finds the sidecar ready.
-    let to = if settings.native { "initContainers" } else { "containers" };
+    let to = if plan.native { "initContainers" } else { "containers" };
     list_mut(pod, to).push(proxy);
     list_mut(pod, "volumes").push(endpoints_volume(around));
 }
@@ -54,7 +54,7 @@ fn proxy(pod: &Value, settings: &Settings, plan: &Plan) -> Value {
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{ "name": names::SHADOW_VOLUME, "mountPath": names::SHADOW_DIR, "readOnly": true }],
     });
-    if settings.native {
+    if plan.native {
         container["restartPolicy"] = json!("Always");
     }
     if let Some(policy) = &settings.pull_policy {
@@ -66,7 +66,7 @@ fn proxy(pod: &Value, settings: &Settings, plan: &Plan) -> Value {
 fn arguments(pod: &Value, settings: &Settings, plan: &Plan) -> Vec<String> {
     let grace = field(field(pod, "spec"), "terminationGracePeriodSeconds").as_u64().unwrap_or(GRACE);
     // A native sidecar is asked to end when the application has ended; a plain one at the same time as the application.
-    let linger = if settings.native { 0 } else { LINGER.min(grace / 3) };
+    let linger = if plan.native { 0 } else { LINGER.min(grace / 3) };
     let drain = grace.saturating_sub(linger + 2).max(1);
     let mut all = vec!["--service-node".to_owned(), "$(FORESHADOW_POD_NAME)".to_owned()];
     if linger > 0 {

@@ -46,7 +46,9 @@ pub enum Skip {
     #[error("a container declares port {0}, which the sidecar needs")]
     PortTaken(u16),
     /// A pod that ends by itself would be kept alive.
-    #[error("it runs to completion, and without native sidecars (Kubernetes 1.29) the sidecar would keep it from ending")]
+    #[error(
+        "it runs to completion, and without native sidecars (Kubernetes 1.29; 1.33 where a Service targets a name) the sidecar would keep it from ending"
+    )]
     Job,
 }
 

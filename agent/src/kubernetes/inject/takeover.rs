@@ -3,7 +3,7 @@
 use super::json::{annotation, list, port};
 use super::ports::{self, Port, Target};
 use super::skip::{self, Skip};
-use super::{Around, Settings};
+use super::{Around, Native, Settings};
 use crate::kubernetes::crd::shadow::Methods;
 use crate::kubernetes::names;
 use serde_json::Value;
@@ -43,6 +43,8 @@ impl Mode {
 pub struct Plan {
     /// How.
     pub mode: Mode,
+    /// Whether the sidecar is an init container that restarts.
+    pub native: bool,
     /// Ports taken over.
     pub ports: Vec<Port>,
     /// Which requests may be copied.
@@ -66,16 +68,21 @@ pub fn plan(pod: &Value, settings: &Settings, around: &Around) -> Result<Plan, S
     if list(pod, "containers").is_empty() {
         return Err(Skip::NoPort);
     }
-    let to_completion = pod.pointer("/spec/restartPolicy").and_then(Value::as_str).is_some_and(|p| p != "Always");
-    if to_completion && !settings.native {
-        return Err(Skip::Job);
-    }
     let targets = ports::targets(pod, around);
     let chosen = ports::choose(pod, &targets)?;
     let mut warnings = Vec::new();
     let mode = mode(pod, settings, around, &targets, &chosen, &mut warnings)?;
+    let native = match settings.native {
+        Native::Never => false,
+        Native::Unnamed => mode == Mode::Redirect,
+        Native::Always => true,
+    };
+    let to_completion = pod.pointer("/spec/restartPolicy").and_then(Value::as_str).is_some_and(|p| p != "Always");
+    if to_completion && !native {
+        return Err(Skip::Job);
+    }
     ours_are_free(pod, mode, &chosen)?;
-    Ok(Plan { mode, ports: chosen, methods: methods(pod, settings)?, warnings })
+    Ok(Plan { mode, native, ports: chosen, methods: methods(pod, settings)?, warnings })
 }
 
 fn methods(pod: &Value, settings: &Settings) -> Result<Methods, Skip> {

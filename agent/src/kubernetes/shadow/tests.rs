@@ -108,7 +108,7 @@ fn a_template_injected_by_hand_gives_the_same_shadow() {
             proxy_image: "p".into(),
             init_image: "i".into(),
             pull_policy: None,
-            native: true,
+            native: inject::Native::Always,
             families: inject::Families::V4,
             takeover: inject::Takeover::Auto,
             methods: crate::kubernetes::crd::shadow::Methods::Safe,

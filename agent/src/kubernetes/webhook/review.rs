@@ -75,14 +75,14 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::kubernetes::crd::shadow::Methods;
-    use crate::kubernetes::inject::{Families, Takeover};
+    use crate::kubernetes::inject::{Families, Native, Takeover};
 
     fn settings() -> Settings {
         Settings {
             proxy_image: "p".into(),
             init_image: "i".into(),
             pull_policy: None,
-            native: true,
+            native: Native::Always,
             families: Families::V4,
             takeover: Takeover::Auto,
             methods: Methods::Safe,
