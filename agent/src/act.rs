@@ -219,7 +219,10 @@ impl Actor {
                     Some((admin, e)) => Err(format!("{} of {} sidecars, e.g. {admin}: {e}", failed.len(), planned.tellings.len())),
                 }
             }
-            ActionKind::SetSynthetic { .. } | ActionKind::AdoptFloor { .. } | ActionKind::Failed { .. } => Ok(()),
+            // Sizes are changed beside the loop, which only records them.
+            ActionKind::SetSynthetic { .. } | ActionKind::AdoptFloor { .. } | ActionKind::Resize { .. } | ActionKind::Failed { .. } => {
+                Ok(())
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::instances::{Instances, LaunchError};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::mind::Mind;
+use crate::notes::Notes;
 use crate::observe::accounts::Accounts;
 use crate::observe::align::Aligner;
 use crate::observe::collect::Collector;
@@ -97,6 +98,7 @@ pub async fn run(config: Config) -> Result<Ended, AppError> {
         session,
         recorded_floor,
         pending: Vec::new(),
+        notes: Notes::default(),
         ticks: 0,
     };
     let (interval, stopped) = (config.collect.interval, stop.clone());

@@ -8,6 +8,7 @@ use crate::hands::Eyes;
 use crate::live::{Latest, Live, Point};
 use crate::metrics::Metrics;
 use crate::mind;
+use crate::notes::{Note, Notes};
 use crate::observe::accounts::Accounts;
 use crate::observe::align::Aligner;
 use crate::observe::look::Look;
@@ -54,6 +55,8 @@ pub struct ControlLoop {
     pub recorded_floor: Option<u32>,
     /// What failed or happened since the last record.
     pub pending: Vec<Action>,
+    /// What somebody beside the loop is about to do.
+    pub notes: Notes,
     /// Ticks done.
     pub ticks: u64,
 }
@@ -92,10 +95,14 @@ impl ControlLoop {
         let adopted = self.adopt(&look, sample.at_ms);
         let planned = self.actor.plan(&decision, &look);
         let mut actions = std::mem::take(&mut self.pending);
-        actions.extend(adopted.into_iter().chain(planned.actions.iter().cloned()));
+        let notes = self.notes.take();
+        actions.extend(adopted.into_iter().chain(planned.actions.iter().cloned()).chain(notes.iter().map(|n| n.action.clone())));
         let recorded = self.record(&sample, &decision, &actions).await;
         match &recorded {
-            Ok(()) => self.pending = self.actor.apply(&planned).await,
+            Ok(()) => {
+                notes.into_iter().for_each(Note::stands);
+                self.pending = self.actor.apply(&planned).await;
+            }
             Err(e) => tracing::error!(error = %e, "the tick could not be recorded: nothing is acted on"),
         }
         self.publish(&look, sample, decision, &actions, recorded.err());
@@ -169,6 +176,7 @@ fn tell(action: &Action) {
         }
         ActionKind::WithdrawFloor { from } => tracing::info!(from, reason = %action.reason, "floor withdrawn{said}"),
         ActionKind::AdoptFloor { replicas } => tracing::info!(replicas, "floor of an earlier run adopted"),
+        ActionKind::Resize { from, to } => tracing::info!(from, to, reason = %action.reason, "size{said}"),
         ActionKind::SetShadow { profile } => tracing::info!(profile, reason = %action.reason, "shadow asked for"),
         kind => tracing::debug!(?kind, reason = %action.reason, "action"),
     }

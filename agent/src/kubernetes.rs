@@ -18,6 +18,7 @@ pub mod preflight;
 pub mod quantity;
 pub mod server;
 pub mod shadow;
+pub mod sizer;
 pub mod tell;
 pub mod uninstall;
 pub mod watched;

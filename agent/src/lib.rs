@@ -18,6 +18,7 @@ pub mod live;
 pub mod local;
 pub mod metrics;
 pub mod mind;
+pub mod notes;
 pub mod observe;
 pub mod orchestrator;
 pub mod record;

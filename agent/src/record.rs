@@ -92,6 +92,13 @@ pub enum ActionKind {
         /// Requests a second.
         rps: f64,
     },
+    /// Changes the size of every replica in place.
+    Resize {
+        /// Requests and limits before.
+        from: String,
+        /// Requests and limits asked for.
+        to: String,
+    },
     /// An action of the tick before did not succeed.
     Failed {
         /// What failed.

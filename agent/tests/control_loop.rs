@@ -14,6 +14,7 @@ use foreshadow_agent::http::Http;
 use foreshadow_agent::live::Live;
 use foreshadow_agent::local::api::{Instance, Locator, Scale, SetFloor, SetShadow, State as Life, Workload};
 use foreshadow_agent::metrics::Metrics;
+use foreshadow_agent::notes::Notes;
 use foreshadow_agent::observe::accounts::Accounts;
 use foreshadow_agent::observe::align::Aligner;
 use foreshadow_agent::observe::collect::Collector;
@@ -209,6 +210,7 @@ impl Bench {
             session,
             recorded_floor: None,
             pending: Vec::new(),
+            notes: Notes::default(),
             ticks: 0,
         };
         Self { world, the_loop, seen, plan, dir }

@@ -12,6 +12,7 @@ mod lease;
 mod rights;
 mod scene;
 mod server;
+mod sizer;
 mod sizes;
 mod uninstall;
 mod webhook;

@@ -4,12 +4,16 @@
 //! axis: what would be touched and who owns it is known before; nothing is forced; what we change is marked with its time to live and
 //! what stood there before, and is put back when it is over (`expire`), whoever wrote it; every refusal has an answer (`refusal`).
 
+pub mod axis;
 pub mod carrier;
 pub mod expire;
 pub mod floor;
 pub mod mark;
+pub mod measured;
 pub mod owners;
 pub mod refusal;
 pub mod resize;
 pub mod scaler;
+pub mod sizes;
+pub mod swept;
 pub mod template;

@@ -4,35 +4,38 @@
 //! is gone. Promises: only objects that carry our label and an overdue mark are touched, and only if they are still as they were read
 //! (two sweepers at once are harmless); one object that refuses does not keep the others from being put back.
 
-use super::carrier::{Carrier, Outcome, carrier_resource, seen};
+use super::carrier::{Carrier, carrier_resource, seen};
 use super::floor::{Kind, Step, overdue};
 use super::mark::LABEL;
 use super::refusal::Refusal;
 use super::scaler::{Place, Target};
+use super::sizes;
+pub use super::swept::Swept;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::core::DynamicObject;
 use kube::{Api, Client};
-
-/// What a sweep did to one object.
-#[derive(Debug)]
-pub struct Swept {
-    /// Its namespace.
-    pub namespace: String,
-    /// `Kind/name`.
-    pub title: String,
-    /// `namespace/name` of the ShadowScaler that it was marked for.
-    pub scaler: String,
-    /// What was done, or why not.
-    pub outcome: Result<Outcome, Refusal>,
-}
 
 /// One sweep over the cluster. `every` puts back whatever is marked, overdue or not: for `uninstall`.
 ///
 /// # Errors
 /// When not even one kind could be listed.
 pub async fn sweep(client: &Client, now: Timestamp, every: bool) -> Result<Vec<Swept>, Refusal> {
-    sweep_of(client, now, every, None).await
+    let floors = sweep_of(client, now, every, None).await;
+    both(floors, sizes::sweep(client, now, every, None).await)
+}
+
+/// What one half could not list is the other's business no less.
+fn both(floors: Result<Vec<Swept>, Refusal>, sizes: Result<Vec<Swept>, Refusal>) -> Result<Vec<Swept>, Refusal> {
+    match (floors, sizes) {
+        (Ok(mut all), Ok(sizes)) => {
+            all.extend(sizes);
+            Ok(all)
+        }
+        // Without our definition, or its list, there are no sizes to put back.
+        (floors, Err(Refusal::Unsupported(_) | Refusal::Gone(_))) => floors,
+        (Err(why), _) | (_, Err(why)) => Err(why),
+    }
 }
 
 /// Puts back whatever is marked for one ShadowScaler, `namespace/name`: it is being deleted.
@@ -40,7 +43,8 @@ pub async fn sweep(client: &Client, now: Timestamp, every: bool) -> Result<Vec<S
 /// # Errors
 /// As [`sweep`].
 pub async fn put_back(client: &Client, scaler: &str) -> Result<Vec<Swept>, Refusal> {
-    sweep_of(client, Timestamp::now(), true, Some(scaler)).await
+    let floors = sweep_of(client, Timestamp::now(), true, Some(scaler)).await;
+    both(floors, sizes::sweep(client, Timestamp::now(), true, Some(scaler)).await)
 }
 
 async fn sweep_of(client: &Client, now: Timestamp, every: bool, scaler: Option<&str>) -> Result<Vec<Swept>, Refusal> {

@@ -1,6 +1,6 @@
 //! In-place resize of running pods (`pods/resize`): another size without a restart, and back.
 //!
-//! Called by whoever acts on the resources axis, and by `expire_sizes`. What may be done and how far it is, is pure ([`check`], [`progress`]); the
+//! Called for `sizer`, who acts on the resources axis, and for `sizes`, which puts back. What may be done and how far it is, is pure ([`check`], [`progress`]); the
 //! calls are below. Promises: one axis at a time: nothing is begun while a resize is under way or another scaler acts on the size; the
 //! quality of service class stays, because Kubernetes refuses anything else; the size before and the time to live stand on the
 //! ShadowScaler before the first pod is touched; a resize that the kubelet cannot do is taken back.
@@ -32,6 +32,23 @@ pub struct Size {
     /// Limits by resource.
     #[serde(default)]
     pub limits: BTreeMap<String, String>,
+}
+
+impl Size {
+    /// Whether another asks for the same, however it is written.
+    pub fn is(&self, other: &Self) -> bool {
+        let equal = |a: &BTreeMap<String, String>, b: &BTreeMap<String, String>| {
+            a.len() == b.len() && a.iter().all(|(resource, quantity)| same(Some(quantity), b.get(resource)))
+        };
+        equal(&self.requests, &other.requests) && equal(&self.limits, &other.limits)
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = |map: &BTreeMap<String, String>| map.iter().map(|(r, q)| format!("{r} {q}")).collect::<Vec<_>>().join(", ");
+        write!(f, "requests {}; limits {}", part(&self.requests), part(&self.limits))
+    }
 }
 
 /// Size of one container of every pod of a workload.

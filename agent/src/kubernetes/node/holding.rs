@@ -20,11 +20,13 @@ use crate::kubernetes::crd::ShadowScaler;
 use crate::kubernetes::hand::{Fence, Hand};
 use crate::kubernetes::lease::Contact;
 use crate::kubernetes::names;
+use crate::kubernetes::sizer::Sizer;
 use crate::kubernetes::tell::Teller;
 use crate::kubernetes::watched::{self, keep};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::mind::Mind;
+use crate::notes::Notes;
 use crate::observe::accounts::Accounts;
 use crate::observe::align::Aligner;
 use crate::record::{Session, WARM_MS, WARM_SAMPLES};
@@ -87,6 +89,7 @@ pub struct Holding {
     pub mode: Mode,
     /// Profile and cost of the shadow, as the controller says now.
     pub shadow: Arc<Mutex<(String, f64)>>,
+    sizing: Option<JoinHandle<()>>,
     store: Shared,
     stop: watch::Sender<Option<()>>,
     ticking: tokio::sync::Mutex<JoinHandle<()>>,
@@ -127,17 +130,20 @@ impl Holding {
             tracing::info!(workload, samples = handed.len(), "samples of the holder before taken over");
         }
         let (session, mind) = resume(session(common, scaler), store.clone(), handed).await?;
-        let hand = hand(common, scaler, fence);
+        let hand = hand(common, scaler, fence.clone());
         let standing = hand.standing().await.ok().flatten();
         let (stop, stopped) = watch::channel(None);
         let live = Live::default();
         let metrics = Arc::new(Metrics::labelled(&workload).map_err(|e| HoldError::Internal(e.to_string()))?);
         let shadow = Arc::new(Mutex::new(shadow(scaler)));
         let mut the_loop = control_loop(common, scaler, &hand, &shadow, (store.clone(), session, mind), (live.clone(), metrics.clone()));
+        let notes = the_loop.notes.clone();
         the_loop.recorded_floor = standing.map(|(floor, _)| floor);
         let ticking = tokio::spawn(async move { drop(the_loop.run(TICK, stopped).await) });
         let (generation, mode) = (scaler.meta().generation, settings::mode(&scaler.spec));
-        Ok(Self { generation, live, metrics, hand, mode, shadow, store, stop, ticking: tokio::sync::Mutex::new(ticking) })
+        let sizer = || Sizer::new(common.client.clone(), scaler, fence, teller(common, scaler), notes, live.clone());
+        let sizing = Sizer::is_wanted(scaler).then(|| tokio::spawn(sizer().run()));
+        Ok(Self { generation, live, metrics, hand, mode, shadow, sizing, store, stop, ticking: tokio::sync::Mutex::new(ticking) })
     }
 
     /// Recorded samples newer than `since_ms`, oldest first.
@@ -147,6 +153,8 @@ impl Holding {
 
     /// Stops, leaving the floor as it stands.
     pub async fn stop(&self) -> Shared {
+        // It acts only after the loop has recorded, so it ends first.
+        self.sizing.iter().for_each(JoinHandle::abort);
         self.stop.send_replace(Some(()));
         let mut ticking = self.ticking.lock().await;
         if tokio::time::timeout(LAST_TICK, &mut *ticking).await.is_err() {
@@ -231,9 +239,12 @@ fn session(common: &Common, scaler: &ShadowScaler) -> Session {
     }
 }
 
+fn teller(common: &Common, scaler: &ShadowScaler) -> Teller {
+    Teller::new(common.client.clone(), "foreshadow-node", &common.me, scaler.object_ref(&()))
+}
+
 fn hand(common: &Common, scaler: &ShadowScaler, fence: Fence) -> Hand {
-    let teller = Teller::new(common.client.clone(), "foreshadow-node", &common.me, scaler.object_ref(&()));
-    Hand::new(common.client.clone(), &watched::key(scaler), settings::target(&scaler.spec), fence, teller)
+    Hand::new(common.client.clone(), &watched::key(scaler), settings::target(&scaler.spec), fence, teller(common, scaler))
 }
 
 fn control_loop(
@@ -273,6 +284,7 @@ fn control_loop(
         session,
         recorded_floor: None,
         pending: Vec::new(),
+        notes: Notes::default(),
         ticks: 0,
     }
 }

@@ -1,0 +1,196 @@
+//! The resources axis on a real API server: from what profiles measured to resized pods, and back, whoever is left to do it.
+
+use crate::scene::{Scene, apply};
+use foreshadow_agent::kubernetes::act::expire;
+use foreshadow_agent::kubernetes::act::mark::expiry;
+use foreshadow_agent::kubernetes::act::resize::{self, wanted};
+use foreshadow_agent::kubernetes::sizer::{Sizer, Step};
+use foreshadow_agent::kubernetes::tell::Teller;
+use foreshadow_agent::live::{Latest, Live, Point};
+use foreshadow_agent::notes::{Note, Notes};
+use foreshadow_agent::record::{Action, ActionKind};
+use foreshadow_brain::decision::{Band, Forecast};
+use foreshadow_brain::sample::{PathSample, ScaleState, ShadowSample};
+use foreshadow_brain::{Decision, Sample};
+use foreshadow_cluster::api;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::core::DynamicObject;
+use kube::{Api, Resource, ResourceExt};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+
+fn resources(cpu: &str) -> Value {
+    let of = json!({ "cpu": cpu, "memory": "64Mi" });
+    json!({ "requests": of, "limits": of })
+}
+
+/// A workload of two running pods that was rolled out, whose size may be changed, and whose shadow doubles its processor now and then.
+async fn workload(scene: &Scene, mode: &str) {
+    let labels = json!({ "app": "web" });
+    let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": [
+        { "name": "app", "image": "app:1", "ports": [{ "containerPort": 8080 }], "resources": resources("500m") }] } });
+    let deployment = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
+        "spec": { "replicas": 2, "selector": { "matchLabels": labels }, "template": template } });
+    apply(&scene.client, &scene.namespace, &deployment).await;
+    let target = foreshadow_agent::kubernetes::act::carrier::resource("apps/v1", "Deployment");
+    let deployments: Api<DynamicObject> = Api::namespaced_with(scene.client.clone(), &scene.namespace, &target);
+    let generation = scene.deployment().await.metadata.generation;
+    let status = json!({ "status": { "observedGeneration": generation, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2 } });
+    deployments.patch_status("web", &PatchParams::default(), &Patch::Merge(&status)).await.expect("a status");
+    let nodes: Api<Node> = Api::all(scene.client.clone());
+    let node = format!("node-of-{}", scene.namespace);
+    nodes
+        .create(&PostParams::default(), &serde_json::from_value(json!({ "metadata": { "name": node } })).expect("a node"))
+        .await
+        .expect("made");
+    let room = json!({ "cpu": "4", "memory": "8Gi", "pods": "10" });
+    let status = json!({ "status": { "capacity": room, "allocatable": room } });
+    nodes.patch_status(&node, &PatchParams::default(), &Patch::Merge(&status)).await.expect("a status");
+    for name in ["web-1", "web-2"] {
+        pod(scene, name, &node).await;
+    }
+    let scaler = json!({
+        "apiVersion": "foreshadow.dev/v1alpha1", "kind": "ShadowScaler", "metadata": { "name": "web" },
+        "spec": {
+            "targetRef": { "name": "web" }, "objective": { "thresholdMs": 250 }, "mode": mode, "bounds": { "minReplicas": 1, "maxReplicas": 20 },
+            "shadow": { "profiles": ["double"], "customProfiles": [{ "name": "double", "cpu": 2.0 }] },
+            "actuation": { "resources": { "enabled": true, "cpu": { "min": "250m", "max": "2" } } },
+        },
+    });
+    apply(&scene.client, &scene.namespace, &scaler).await;
+}
+
+async fn pod(scene: &Scene, name: &str, node: &str) {
+    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let containers = json!([{ "name": "app", "image": "app:1", "resources": resources("500m") }]);
+    let pod = json!({ "metadata": { "name": name, "labels": { "app": "web" } }, "spec": { "nodeName": node, "containers": containers } });
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).expect("a pod")).await.expect("made");
+    let status = json!({ "status": { "phase": "Running", "containerStatuses": [{ "name": "app", "image": "app:1", "imageID": "", "ready": true,
+        "restartCount": 0, "resources": resources("500m") }] } });
+    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await.expect("a status");
+}
+
+/// A holder of the workload whose control loop only records.
+struct Holder {
+    sizer: Sizer,
+    live: Live,
+    recorded: Arc<Mutex<Vec<Action>>>,
+    now_ms: u64,
+}
+
+impl Holder {
+    fn new(scene: &Scene, term: i64) -> Self {
+        let (live, notes, recorded) = (Live::default(), Notes::default(), Arc::<Mutex<Vec<Action>>>::default());
+        let teller = Teller::new(scene.client.clone(), "foreshadow-node", "agent-1", scene.scaler.object_ref(&()));
+        let sizer = Sizer::new(scene.client.clone(), &scene.scaler, Arc::new(move || Some(term)), teller, notes.clone(), live.clone());
+        let history = recorded.clone();
+        tokio::spawn(async move {
+            loop {
+                for note in notes.take() {
+                    history.lock().expect("not poisoned").push(note.action.clone());
+                    Note::stands(note);
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        });
+        Self { sizer, live, recorded, now_ms: 0 }
+    }
+
+    /// Ticks in which ten replicas take 100 requests a second each, this load is forecast, and the shadow is worth `share` of a replica.
+    fn ticks(&mut self, count: u64, load: f64, share: f64, cores: f64) {
+        let band = |middle: f64| Some(Band { p10: middle * 0.97, p50: middle, p90: middle * 1.03 });
+        for _ in 0..count {
+            self.now_ms += 1_000;
+            let shadow = ShadowSample { profile: "double".into(), ready: true, ..ShadowSample::default() };
+            let scale = ScaleState { ready: 10, desired: 10, replica_cores: Some(cores), ..ScaleState::default() };
+            let sample =
+                Sample { at_ms: self.now_ms, production: Some(PathSample::default()), shadow: Some(shadow), scale, ..Sample::default() };
+            let forecasts = vec![Forecast { horizon_s: 30.0, load_rps: band(load), ..Forecast::default() }];
+            let decision =
+                Decision { at_ms: self.now_ms, capacity_rps: band(100.0), shadow_scale: Some(share), forecasts, ..Decision::default() };
+            let latest = Latest { sample: Some(Arc::new(sample)), decision: Some(Arc::new(decision)), ..Latest::default() };
+            self.live.publish(latest, Point::default(), &[]);
+            self.sizer.learn();
+        }
+    }
+
+    fn resizes(&self) -> Vec<(bool, String)> {
+        let all = self.recorded.lock().expect("not poisoned");
+        let of = |a: &Action| match &a.kind {
+            ActionKind::Resize { to, .. } => Some((a.applied, to.clone())),
+            _ => None,
+        };
+        all.iter().filter_map(of).collect()
+    }
+}
+
+/// Processor requests of the pods.
+async fn sizes(scene: &Scene) -> Vec<String> {
+    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let all = pods.list(&ListParams::default().labels("app=web")).await.expect("listed").items;
+    all.iter().map(|p| wanted(p, "app").expect("a size").requests["cpu"].clone()).collect()
+}
+
+async fn marked(scene: &Scene) -> bool {
+    let scaler: foreshadow_agent::kubernetes::crd::ShadowScaler =
+        Api::namespaced(scene.client.clone(), &scene.namespace).get("web").await.expect("there");
+    scaler.annotations().contains_key(resize::ANNOTATION) || scaler.labels().contains_key(resize::LABEL)
+}
+
+#[tokio::test]
+async fn a_size_that_a_profile_measured_as_cheaper_is_given_to_every_pod_and_a_dead_holder_s_falls_away() {
+    let Some(server) = api::shared() else { return };
+    let scene = Scene::new(server, "sizer").await;
+    workload(&scene, "Act").await;
+    let mut holder = Holder::new(&scene, 1);
+    holder.ticks(60, 700.0, 2.9, 0.5);
+    assert!(matches!(holder.sizer.round().await, Ok(Step::Keep(why)) if why.contains("measured")), "not measured for long enough");
+    holder.ticks(100, 700.0, 2.9, 0.5);
+    let step = holder.sizer.round().await.expect("nothing stands in the way");
+    assert!(matches!(&step, Step::Give { reason, .. } if reason.contains("other cores")), "{step:?}");
+    assert_eq!(sizes(&scene).await, ["1", "1"]);
+    assert!(holder.resizes().iter().any(|(applied, to)| *applied && to.contains("cpu 1000m")), "recorded: {:?}", holder.resizes());
+    assert!(marked(&scene).await && scene.events().await.iter().any(|e| e.starts_with("Resized")));
+    // A pod that starts later has the template's size, and gets this one.
+    pod(&scene, "web-3", &format!("node-of-{}", scene.namespace)).await;
+    holder.ticks(20, 700.0, 1.45, 1.0);
+    holder.sizer.round().await.expect("renewed");
+    assert_eq!(sizes(&scene).await, ["1", "1", "1"]);
+    // An earlier holder has no say.
+    let refused = Holder::new(&scene, 0).sizer.round().await.expect_err("it has lost the Lease");
+    assert!(refused.to_string().contains("later holder"), "{refused}");
+    // Nobody renews it any more.
+    let mine = |swept: Vec<expire::Swept>| swept.into_iter().filter(|s| s.namespace == scene.namespace).collect::<Vec<_>>();
+    assert!(mine(expire::sweep(&scene.client, Timestamp::now(), false).await.expect("listed")).is_empty(), "it has time left");
+    let swept = mine(expire::sweep(&scene.client, expiry(Timestamp::now(), 601.0), false).await.expect("listed"));
+    assert!(swept.len() == 1 && swept[0].outcome.is_ok(), "{swept:?}");
+    assert_eq!(sizes(&scene).await, ["500m", "500m", "500m"]);
+    assert!(!marked(&scene).await);
+}
+
+#[tokio::test]
+async fn a_mode_that_recommends_says_so_and_one_that_stops_acting_puts_back() {
+    let Some(server) = api::shared() else { return };
+    let scene = Scene::new(server, "sizer-mode").await;
+    workload(&scene, "Recommend").await;
+    let mut holder = Holder::new(&scene, 1);
+    holder.ticks(150, 700.0, 2.9, 0.5);
+    holder.sizer.round().await.expect("said only");
+    assert_eq!(sizes(&scene).await, ["500m", "500m"]);
+    assert!(holder.resizes().iter().all(|(applied, _)| !applied) && holder.resizes().len() == 1, "{:?}", holder.resizes());
+    mode(&scene, "Act").await;
+    holder.sizer.round().await.expect("done");
+    assert_eq!(sizes(&scene).await, ["1", "1"]);
+    mode(&scene, "Observe").await;
+    let step = holder.sizer.round().await.expect("put back");
+    assert!(matches!(step, Step::PutBack(_)), "{step:?}");
+    assert_eq!(sizes(&scene).await, ["500m", "500m"]);
+    assert!(!marked(&scene).await);
+}
+
+async fn mode(scene: &Scene, mode: &str) {
+    let api: Api<foreshadow_agent::kubernetes::crd::ShadowScaler> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    api.patch("web", &PatchParams::default(), &Patch::Merge(json!({ "spec": { "mode": mode } }))).await.expect("patched");
+}
