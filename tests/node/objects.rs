@@ -35,5 +35,8 @@ fn name(object: &Value) -> String {
     let managers = metadata["managedFields"].as_array().into_iter().flatten();
     let owned = managers.filter_map(|m| m["manager"].as_str()).any(|m| m.starts_with("foreshadow") && !m.starts_with("foreshadow-test"));
     let ours = if marked || owned { " (ours)" } else { "" };
-    format!("{} {}/{}{ours}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
+    // A Service's slice has a new name whenever its ports lead elsewhere.
+    let service = object.pointer("/metadata/labels/kubernetes.io~1service-name").and_then(Value::as_str);
+    let name = service.filter(|_| object["kind"] == "EndpointSlice").unwrap_or(text("/metadata/name"));
+    format!("{} {}/{name}{ours}", text("/kind"), text("/metadata/namespace"))
 }

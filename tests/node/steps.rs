@@ -1,5 +1,6 @@
 //! The steps, in their order.
 
+mod cost;
 mod ground;
 mod harm;
 mod leave;
@@ -33,4 +34,9 @@ pub fn all() -> Vec<(&'static str, Step)> {
             with_every_controller_killed_a_release_is_still_followed, without_its_api_server_production_and_agent_go_on;
         leave: uninstalling_leaves_nothing_behind;
     }
+}
+
+/// Measurements: run only when they are asked for by name.
+pub fn measurements() -> Vec<(&'static str, Step)> {
+    steps! { cost: cost_of_being_injected; }
 }

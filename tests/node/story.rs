@@ -7,12 +7,25 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a step ends with.
 pub type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// A step asks for what this cluster does not give; never on the node that test-cluster makes.
+#[derive(Debug)]
+pub struct Unfit(&'static str);
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for Unfit {}
 
 /// A cluster, and what earlier steps found out.
 pub struct Story {
@@ -80,11 +93,11 @@ impl Story {
         Ok(self.runtime.block_on(asked)??)
     }
 
-    /// `kubectl apply -f -`.
+    /// `kubectl apply --server-side -f -`: without it kubectl owns even the fields that it does not name, an HPA's minimum among them.
     pub fn apply(&self, yaml: &str) -> Result {
         let mut child = self
             .kubectl_command()?
-            .args(["apply", "-f", "-"])
+            .args(["apply", "--server-side", "-f", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -97,6 +110,10 @@ impl Story {
     pub fn kubectl_command(&self) -> Result<Command> {
         let mut command = Command::new(self.assets.program("kubectl").unwrap_or_else(|_| "kubectl".into()));
         command.env("KUBECONFIG", &self.kubeconfig);
+        if self.node.is_some() {
+            // What the API server offers is remembered in the home directory otherwise.
+            command.env("KUBECACHEDIR", std::env::temp_dir().join("kubectl"));
+        }
         Ok(command)
     }
 
@@ -111,9 +128,14 @@ impl Story {
         Ok(text)
     }
 
-    /// Kubeconfig of an administrator.
-    pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+    /// An error unless pods and Services can be reached from here: inside the node, or on another one.
+    pub fn reaches_pods(&self) -> Result {
+        if self.node.is_some() {
+            return Ok(());
+        }
+        let address = format!("{}:443", self.cluster_ip("default", "kubernetes")?).parse()?;
+        let reached = TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_ok();
+        if reached { Ok(()) } else { Err(Unfit("pods of this cluster cannot be reached from here").into()) }
     }
 
     /// Remembers every object that there is now.
@@ -130,15 +152,10 @@ impl Story {
         Ok((difference(&now, &self.before), difference(&self.before, &now)))
     }
 
-    /// The node, for steps that look inside it or break it.
-    pub fn node(&mut self) -> Result<&mut Node> {
-        self.node.as_mut().ok_or_else(|| "needs the node that test-cluster makes; this cluster was there".into())
-    }
-
     /// Kills the API server and starts it again after `pause`.
     pub fn restart_api_server(&mut self, pause: Duration) -> Result {
         let Self { runtime, node, .. } = self;
-        let plane = node.as_mut().ok_or("needs the node that test-cluster makes")?.control_plane();
+        let plane = node.as_mut().ok_or(Unfit("the API server is not ours to kill"))?.control_plane();
         plane.kill_api_server();
         std::thread::sleep(pause);
         Ok(runtime.block_on(plane.start_api_server())?)

@@ -24,8 +24,8 @@ const AFTERWARDS: Duration = Duration::from_secs(15);
 const RUN_S: u32 = 420;
 
 pub fn the_floor_is_raised_before_production_violates_its_objective(story: &mut Story) -> Result {
-    story.node()?;
-    story.apply(&shop::load("load", "web", &RPS.to_string(), RUN_S).to_string())?;
+    story.reaches_pods()?;
+    shop::load(story, "load", "web", RPS, RUN_S)?;
     let calm = calm(story)?;
     let seen = shrink(story)?;
     let log = log(story, "load")?;

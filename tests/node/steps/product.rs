@@ -27,11 +27,7 @@ pub fn it_installs_from_the_manifests(story: &mut Story) -> Result {
 
 pub fn a_labelled_namespace_gets_sidecars_and_a_scaler_its_shadow(story: &mut Story) -> Result {
     story.kubectl(&format!("label namespace {NAMESPACE} foreshadow.dev/inject=enabled"))?;
-    // Until the webhook's registration has its certificate, pods start without a sidecar: by design, so it is waited for as a user would.
-    until("the webhook is registered with its authority", PATIENCE, || {
-        let registration = story.json("get mutatingwebhookconfiguration foreshadow-injector")?;
-        Ok(registration["webhooks"][0]["clientConfig"]["caBundle"].as_str().filter(|ca| !ca.is_empty()).map(|_| ()))
-    })?;
+    webhook_is_registered(story)?;
     story.kubectl(&format!("rollout restart deployment/web deployment/legacy -n {NAMESPACE}"))?;
     story.apply(&documents(&[shop::scaler("web", "Act"), shop::scaler("legacy", "Observe")]))?;
     rolled_out(story, NAMESPACE, &["deployment/web", "deployment/legacy"])?;
@@ -48,6 +44,14 @@ pub fn a_labelled_namespace_gets_sidecars_and_a_scaler_its_shadow(story: &mut St
         ensure(cpu == "250m", || format!("the shadow of {name} has {cpu} cores, half of 500m was asked for"))?;
     }
     modes_are(story, &[("web", "named-port"), ("legacy", "redirect")])
+}
+
+/// Until the webhook's registration has its certificate, pods start without a sidecar: by design, so it is waited for as a user would.
+pub fn webhook_is_registered(story: &Story) -> Result {
+    until("the webhook is registered with its authority", PATIENCE, || {
+        let registration = story.json("get mutatingwebhookconfiguration foreshadow-injector")?;
+        Ok(registration["webhooks"][0]["clientConfig"]["caBundle"].as_str().filter(|ca| !ca.is_empty()).map(|_| ()))
+    })
 }
 
 fn modes_are(story: &Story, wanted: &[(&str, &str)]) -> Result {
@@ -70,7 +74,7 @@ pub fn a_redirect_carries_traffic_and_copies_arrive(story: &mut Story) -> Result
 
 /// Requests to the Service come back good and went through sidecars; the agent has them copied, and the shadow answers copies.
 fn carries(story: &mut Story, name: &str) -> Result {
-    story.node()?;
+    story.reaches_pods()?;
     let service = format!("http://{}:80/work?class=cheap", story.cluster_ip(NAMESPACE, name)?);
     let production = pods(story, NAMESPACE, &format!("app={name}"))?;
     let before = passed_and_copied(&production)?;
@@ -87,14 +91,16 @@ fn carries(story: &mut Story, name: &str) -> Result {
     })
 }
 
-/// A real Prometheus finds sidecars, agents and controller through the API server, by what the manifests promise, and scrapes them.
+/// A real Prometheus scrapes sidecars, agents and controllers where they say that they are to be scraped.
 pub fn prometheus_scrapes_sidecars_agents_and_controllers(story: &mut Story) -> Result {
     const ADDRESS: &str = "127.0.0.1:19090";
-    let dir = story.node()?.dir().to_owned();
-    std::fs::write(dir.join("prometheus.yml"), scraping(story).to_string())?;
+    story.reaches_pods()?;
+    let dir = tempfile::tempdir()?;
+    let dir = dir.path();
+    std::fs::write(dir.join("prometheus.yml"), scraping(story)?.to_string())?;
     let mut command = Command::new("prometheus");
     command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=prometheus", &format!("--web.listen-address={ADDRESS}")]);
-    let mut prometheus = Process::start(&dir, "prometheus", &mut command)?;
+    let mut prometheus = Process::start(dir, "prometheus", &mut command)?;
     let series = |expression: &str| -> Vec<Value> {
         let answer = get(&format!("http://{ADDRESS}/api/v1/query?query={expression}"));
         answer.and_then(|a| a.json()["data"]["result"].as_array().cloned()).unwrap_or_default()
@@ -115,29 +121,34 @@ pub fn prometheus_scrapes_sidecars_agents_and_controllers(story: &mut Story) -> 
     ensure(down.is_empty(), || format!("not scraped: {down:?}"))
 }
 
-fn scraping(story: &Story) -> Value {
-    let job = |name: &str, namespace: &str, path: &str, relabel: Value| {
-        json!({
-            "job_name": name, "metrics_path": path,
-            "kubernetes_sd_configs": [{ "role": "pod", "kubeconfig_file": story.kubeconfig(), "namespaces": { "names": [namespace] } }],
-            "relabel_configs": relabel,
-        })
+/// Where the manifests and the injected pods say that they are to be scraped: a port's name, or annotations. Prometheus itself looks for pods
+/// in this way where it was built with its Kubernetes discovery; Debian's is not.
+fn scraping(story: &Story) -> Result<Value> {
+    let sidecars = pods(story, NAMESPACE, "foreshadow.dev/sidecar=true")?;
+    let sidecars = sidecars.iter().filter(|p| p.ready).filter_map(|p| Some(target(p, named_port(p, "foreshadow")?)));
+    let product = pods(story, PRODUCT, "app.kubernetes.io/part-of=foreshadow")?;
+    let annotated = |p: &Pod| {
+        let annotations = &p.object["metadata"]["annotations"];
+        let wanted = annotations["prometheus.io/scrape"] == "true" && annotations["prometheus.io/path"] == "/metrics";
+        annotations["prometheus.io/port"].as_str().filter(|_| wanted).and_then(|port| port.parse().ok())
     };
-    let sidecars = json!([
-        { "source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": "foreshadow", "action": "keep" },
-        { "source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Running", "action": "keep" },
-        { "source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod" },
-    ]);
-    let product = json!([
-        { "source_labels": ["__meta_kubernetes_pod_annotation_prometheus_io_scrape"], "regex": "true", "action": "keep" },
-        { "source_labels": ["__meta_kubernetes_pod_ip", "__meta_kubernetes_pod_annotation_prometheus_io_port"], "separator": ":", "target_label": "__address__" },
-        { "source_labels": ["__meta_kubernetes_pod_label_app_kubernetes_io_component"], "target_label": "component" },
-        { "source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod" },
-    ]);
-    json!({
+    let product = product.iter().filter_map(|p| Some(target(p, annotated(p)?)));
+    let job = |name: &str, path: &str, targets: Vec<Value>| json!({ "job_name": name, "metrics_path": path, "static_configs": targets });
+    Ok(json!({
         "global": { "scrape_interval": "2s" },
-        "scrape_configs": [job("sidecars", NAMESPACE, "/stats/prometheus", sidecars), job("product", PRODUCT, "/metrics", product)],
-    })
+        "scrape_configs": [job("sidecars", "/stats/prometheus", sidecars.collect()), job("product", "/metrics", product.collect())],
+    }))
+}
+
+fn target(pod: &Pod, port: u64) -> Value {
+    let component = &pod.object["metadata"]["labels"]["app.kubernetes.io/component"];
+    json!({ "targets": [format!("{}:{port}", pod.ip)], "labels": { "pod": pod.name, "component": component.as_str().unwrap_or_default() } })
+}
+
+fn named_port(pod: &Pod, name: &str) -> Option<u64> {
+    let containers = ["initContainers", "containers"].into_iter().filter_map(|list| pod.object["spec"][list].as_array()).flatten();
+    let mut ports = containers.filter_map(|c| c["ports"].as_array()).flatten();
+    ports.find(|p| p["name"] == name)?["containerPort"].as_u64()
 }
 
 /// Waits for rollouts.

@@ -25,7 +25,8 @@ pub fn objects() -> Vec<Value> {
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": { "name": "web", "namespace": NAMESPACE },
         "spec": {
             "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
-            "minReplicas": 2, "maxReplicas": 6,
+            // No minimum: who owns that field keeps it, and the floor is to be written there.
+            "maxReplicas": 6,
             "metrics": [{ "type": "Resource", "resource": { "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 80 } } }],
         },
     }));
@@ -76,18 +77,21 @@ pub fn scaler(name: &str, mode: &str) -> Value {
     })
 }
 
-/// A pod that sends requests to a Service for a while; a line a second in its log.
-pub fn load(name: &str, service: &str, rps: &str, seconds: u32) -> Value {
-    let url = format!("http://{service}.{NAMESPACE}.svc.cluster.local/work");
+/// Starts a pod that sends requests to a Service for a while; a line a second in its log.
+pub fn load(story: &Story, name: &str, service: &str, rps: u32, seconds: u32) -> Result {
+    // By address: eight questions to the cluster's DNS a request would be load of their own.
+    let url = format!("http://{}/work", story.cluster_ip(NAMESPACE, service)?);
+    let rps = rps.to_string();
     let seconds = seconds.to_string();
     // Services balance connections, not requests.
-    let args = ["--url", &url, "--rps", rps, "--seconds", &seconds, "--threshold-ms", "250", "--requests-per-connection", "1"];
-    json!({
+    let args = ["--url", &url, "--rps", &rps, "--seconds", &seconds, "--threshold-ms", "250", "--requests-per-connection", "1"];
+    let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "default" },
         "spec": { "restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "containers": [{
             "name": "load", "image": "foreshadow.dev/foreshadow-load:0.1.0", "imagePullPolicy": "IfNotPresent", "args": args,
         }] },
-    })
+    });
+    story.apply(&pod.to_string())
 }
 
 /// A pod, as these steps need it.

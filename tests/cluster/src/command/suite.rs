@@ -89,13 +89,16 @@ fn counted(child: &mut Child) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Shows what a child prints, to its end or to its closing line.
+/// Shows what a child prints, to its end; or counts to its closing line only, and goes on showing beside: it must not find its output closed.
 fn show(child: &mut Child, to_closing_line: bool) -> Outcome {
     let mut outcome = Outcome::default();
-    for line in child.stdout.take().into_iter().flat_map(|o| BufReader::new(o).lines()).map_while(std::io::Result::ok) {
+    let Some(output) = child.stdout.take() else { return outcome };
+    let mut lines = BufReader::new(output).lines().map_while(std::io::Result::ok);
+    for line in lines.by_ref() {
         println!("{line}");
         outcome.read(&line);
         if to_closing_line && line.starts_with("test result:") {
+            std::thread::spawn(move || lines.for_each(|line| println!("{line}")));
             break;
         }
     }

@@ -49,5 +49,7 @@ fn config(plane: &ControlPlane, dir: &Path, group: &str) -> serde_json::Value {
         "imageGCLowThresholdPercent": 99,
         "volumePluginDir": dir.join("volume-plugins"),
         "shutdownGracePeriod": "0s",
+        // Volumes with ConfigMaps follow at this pace, after a minute by default.
+        "syncFrequency": "10s",
     })
 }
