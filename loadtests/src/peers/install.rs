@@ -30,8 +30,8 @@ impl Tools {
         let mut peers = BTreeMap::new();
         for peer in wanted {
             let found = match peer {
-                Peer::Foreshadow => Some(args.proxy.clone().map_or_else(|| build(&own), Ok)?),
-                Peer::Before => args.before.clone(),
+                Peer::Foreshadow => Some(args.proxy.as_deref().map_or_else(|| build(&own), whole)?),
+                Peer::Before => args.before.as_deref().map(whole).transpose()?,
                 Peer::Nginx => debian("nginx", "nginx-light"),
                 Peer::Haproxy => debian("haproxy", "haproxy"),
                 Peer::Envoy => envoy(),
@@ -102,6 +102,11 @@ fn envoy() -> Option<PathBuf> {
         }
     }
     Some(envoy)
+}
+
+/// A program's whole path: it is started from another directory.
+fn whole(program: &Path) -> Result<PathBuf, Error> {
+    program.canonicalize().map_err(|e| Error::Usage(format!("{}: {e}", program.display())))
 }
 
 fn build(own: &Path) -> Result<PathBuf, Error> {

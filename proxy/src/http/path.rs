@@ -112,11 +112,14 @@ fn resolve(path: &str) -> Option<String> {
     Some(format!("/{}", segments.join("/")))
 }
 
+/// A percent sign that begins no escape is to begin none afterwards, either (`%%32%65` is not `%2e`): where it would, it is escaped itself.
 fn decode_unreserved(path: &str) -> Option<String> {
     let mut out = String::with_capacity(path.len());
+    let mut strays = Vec::new();
     let mut rest = path;
     while let Some(c) = rest.chars().next() {
-        let code = if c == '%' { rest.get(1..3).and_then(|h| u8::from_str_radix(h, 16).ok()) } else { None };
+        let digits = rest.get(1..3).filter(|h| c == '%' && h.bytes().all(|b| b.is_ascii_hexdigit()));
+        let code = digits.and_then(|h| u8::from_str_radix(h, 16).ok());
         let unreserved = code.filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'));
         match (c, code, unreserved) {
             (_, Some(0), _) => return None,
@@ -126,6 +129,10 @@ fn decode_unreserved(path: &str) -> Option<String> {
                 continue;
             }
             ('\\', ..) => out.push('/'),
+            ('%', None, _) => {
+                strays.push(out.len());
+                out.push('%');
+            }
             _ if must_escape(c) => {
                 // Writing to a string does not fail.
                 let _ = write!(out, "%{:02X}", u32::from(c));
@@ -133,6 +140,11 @@ fn decode_unreserved(path: &str) -> Option<String> {
             _ => out.push(c),
         }
         rest = &rest[c.len_utf8()..];
+    }
+    for stray in strays.into_iter().rev() {
+        if out.as_bytes()[stray + 1..].iter().take_while(|b| b.is_ascii_hexdigit()).take(2).count() == 2 {
+            out.insert_str(stray + 1, "25");
+        }
     }
     Some(out)
 }
@@ -164,7 +176,9 @@ mod tests {
             ("/a/b/..", "/a/"),
             ("/a;p/..;q/x", "/x"),
             ("/%", "/%"),
-            ("/%zz", "/%zz"),
+            ("/%zz/%+0", "/%zz/%+0"),
+            ("/%%32%65%%32%65/x", "/%252e%252e/x"),
+            ("/%%33%33/%%32F/%%3/%%", "/%2533/%252F/%%3/%%"),
             ("/a%5Cb", "/a%5Cb"),
             ("/é/..", "/"),
             ("/a{\"b\"}", "/a%7B%22b%22%7D"),

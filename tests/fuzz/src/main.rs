@@ -56,7 +56,9 @@ impl Target {
     fn seeds(self, root: &Path) -> Vec<Vec<u8>> {
         match self {
             Self::Config => files(&root.join("config")),
-            Self::Path => ["/a/1?b=c", "/one/../two//x%2Fy", "http://h:80/pre/x", "http://h?b", "*"].map(|s| s.as_bytes().to_vec()).into(),
+            Self::Path => ["/a/1?b=c", "/one/../two//x%2Fy", "http://h:80/pre/x", "http://h?b", "/a/%%32%65/b", "*"]
+                .map(|s| s.as_bytes().to_vec())
+                .into(),
             Self::Headers => {
                 vec![b"connection:close, x-a\nx-a:1\nx-forwarded-for:1.2.3.4, 5.6.7.8\nte:trailers\nx-envoy-retry-on:5xx".to_vec()]
             }

@@ -58,6 +58,7 @@ fn normalised() -> Vec<Scene> {
         scene("dot segments without normalisation").get("/a/../b/./c"),
         scene("dot segments with normalisation").http("normalize_path: true").get("/a/../b/./c").get("/%61%2e%2E/x"),
         scene("slashes merged").http("merge_slashes: true").get("//a///b//?c=//"),
+        scene("escapes in escapes").http("normalize_path: true").get("/a/%%32%65%%32%65/b").get("/%%33%33/%%32F/%%3/%%").get("/%+0"),
         scene("normalised and merged").http("normalize_path: true, merge_slashes: true").get("/a//../b//c"),
         scene("escaped slashes refused").http("path_with_escaped_slashes_action: REJECT_REQUEST").get("/a%2Fb"),
         scene("escaped slashes redirected").http("path_with_escaped_slashes_action: UNESCAPE_AND_REDIRECT").get("/a%2Fb"),
