@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Runs `work` while requests flow to `web`; every one of them must be answered.
 fn unfelt(story: &mut Story, name: &str, work: impl FnOnce(&mut Story) -> Result) -> Result {
     story.reaches_pods()?;
-    shop::load(story, name, "web", 20, 300)?;
+    shop::load(story, name, "web", "20", 300)?;
     until("requests flow", PATIENCE, || Ok((failures(story, name)?.0 > 20).then_some(())))?;
     work(story)?;
     let (before, _) = failures(story, name)?;

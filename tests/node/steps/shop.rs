@@ -26,7 +26,7 @@ pub fn objects() -> Vec<Value> {
         "spec": {
             "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
             // No minimum: who owns that field keeps it, and the floor is to be written there.
-            "maxReplicas": 6,
+            "maxReplicas": 6, "behavior": { "scaleDown": { "stabilizationWindowSeconds": 30 } },
             "metrics": [{ "type": "Resource", "resource": { "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 80 } } }],
         },
     }));
@@ -78,13 +78,12 @@ pub fn scaler(name: &str, mode: &str) -> Value {
 }
 
 /// Starts a pod that sends requests to a Service for a while; a line a second in its log.
-pub fn load(story: &Story, name: &str, service: &str, rps: u32, seconds: u32) -> Result {
+pub fn load(story: &Story, name: &str, service: &str, rps: &str, seconds: u32) -> Result {
     // By address: eight questions to the cluster's DNS a request would be load of their own.
     let url = format!("http://{}/work", story.cluster_ip(NAMESPACE, service)?);
-    let rps = rps.to_string();
     let seconds = seconds.to_string();
     // Services balance connections, not requests.
-    let args = ["--url", &url, "--rps", &rps, "--seconds", &seconds, "--threshold-ms", "250", "--requests-per-connection", "1"];
+    let args = ["--url", &url, "--rps", rps, "--seconds", &seconds, "--threshold-ms", "250", "--requests-per-connection", "1"];
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "default" },
         "spec": { "restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "containers": [{
