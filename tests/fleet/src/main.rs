@@ -77,7 +77,7 @@ async fn run(args: &Args) -> Result<(), Error> {
         measured = measure(args, &say) => {
             let figures = measured?;
             println!("{}", figures.table());
-            write_figures(args.json.as_deref(), &figures)
+            write_figures(args.json.as_deref(), &figures).map_err(Error::Failed)
         }
         // What was started carries a mark and goes with its owner.
         _ = tokio::signal::ctrl_c() => Err(Error::Stopped),
