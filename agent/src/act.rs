@@ -220,9 +220,11 @@ impl Actor {
                 }
             }
             // Sizes are changed beside the loop, which only records them.
-            ActionKind::SetSynthetic { .. } | ActionKind::AdoptFloor { .. } | ActionKind::Resize { .. } | ActionKind::Failed { .. } => {
-                Ok(())
-            }
+            ActionKind::SetSynthetic { .. }
+            | ActionKind::AdoptFloor { .. }
+            | ActionKind::Resize { .. }
+            | ActionKind::ChangeTemplate { .. }
+            | ActionKind::Failed { .. } => Ok(()),
         }
     }
 

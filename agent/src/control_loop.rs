@@ -177,6 +177,7 @@ fn tell(action: &Action) {
         ActionKind::WithdrawFloor { from } => tracing::info!(from, reason = %action.reason, "floor withdrawn{said}"),
         ActionKind::AdoptFloor { replicas } => tracing::info!(replicas, "floor of an earlier run adopted"),
         ActionKind::Resize { from, to } => tracing::info!(from, to, reason = %action.reason, "size{said}"),
+        ActionKind::ChangeTemplate { from, to } => tracing::info!(from, to, reason = %action.reason, "template{said}"),
         ActionKind::SetShadow { profile } => tracing::info!(profile, reason = %action.reason, "shadow asked for"),
         kind => tracing::debug!(?kind, reason = %action.reason, "action"),
     }

@@ -12,6 +12,7 @@ pub mod inject;
 pub mod lease;
 pub mod manifests;
 pub mod metrics;
+pub mod mover;
 pub mod names;
 pub mod node;
 pub mod preflight;

@@ -99,6 +99,13 @@ pub enum ActionKind {
         /// Requests and limits asked for.
         to: String,
     },
+    /// Changes the workload's template: instance class or bandwidth.
+    ChangeTemplate {
+        /// What it asked for before.
+        from: String,
+        /// What it asks for then.
+        to: String,
+    },
     /// An action of the tick before did not succeed.
     Failed {
         /// What failed.

@@ -9,6 +9,7 @@ mod floor;
 mod injected;
 mod installed;
 mod lease;
+mod mover;
 mod rights;
 mod scene;
 mod server;

@@ -27,18 +27,14 @@ fn resources(cpu: &str) -> Value {
 }
 
 /// A workload of two running pods that was rolled out, whose size may be changed, and whose shadow doubles its processor now and then.
-async fn workload(scene: &Scene, mode: &str) {
+pub async fn workload(scene: &Scene, mode: &str) {
     let labels = json!({ "app": "web" });
     let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": [
         { "name": "app", "image": "app:1", "ports": [{ "containerPort": 8080 }], "resources": resources("500m") }] } });
     let deployment = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
         "spec": { "replicas": 2, "selector": { "matchLabels": labels }, "template": template } });
     apply(&scene.client, &scene.namespace, &deployment).await;
-    let target = foreshadow_agent::kubernetes::act::carrier::resource("apps/v1", "Deployment");
-    let deployments: Api<DynamicObject> = Api::namespaced_with(scene.client.clone(), &scene.namespace, &target);
-    let generation = scene.deployment().await.metadata.generation;
-    let status = json!({ "status": { "observedGeneration": generation, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2 } });
-    deployments.patch_status("web", &PatchParams::default(), &Patch::Merge(&status)).await.expect("a status");
+    rollout(scene, 2, json!([])).await;
     let nodes: Api<Node> = Api::all(scene.client.clone());
     let node = format!("node-of-{}", scene.namespace);
     nodes
@@ -62,6 +58,16 @@ async fn workload(scene: &Scene, mode: &str) {
     apply(&scene.client, &scene.namespace, &scaler).await;
 }
 
+/// What the Deployment's controller would say of a rollout that has reached so many of two replicas.
+pub async fn rollout(scene: &Scene, updated: u32, conditions: Value) {
+    let target = foreshadow_agent::kubernetes::act::carrier::resource("apps/v1", "Deployment");
+    let deployments: Api<DynamicObject> = Api::namespaced_with(scene.client.clone(), &scene.namespace, &target);
+    let generation = scene.deployment().await.metadata.generation;
+    let status = json!({ "status": { "observedGeneration": generation, "replicas": 2, "updatedReplicas": updated, "availableReplicas": 2,
+        "readyReplicas": 2, "conditions": conditions } });
+    deployments.patch_status("web", &PatchParams::default(), &Patch::Merge(&status)).await.expect("a status");
+}
+
 async fn pod(scene: &Scene, name: &str, node: &str) {
     let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
     let containers = json!([{ "name": "app", "image": "app:1", "resources": resources("500m") }]);
@@ -73,15 +79,17 @@ async fn pod(scene: &Scene, name: &str, node: &str) {
 }
 
 /// A holder of the workload whose control loop only records.
-struct Holder {
-    sizer: Sizer,
+pub struct Holder {
+    pub sizer: Sizer,
+    /// Of the shadow.
+    pub profile: &'static str,
     live: Live,
     recorded: Arc<Mutex<Vec<Action>>>,
     now_ms: u64,
 }
 
 impl Holder {
-    fn new(scene: &Scene, term: i64) -> Self {
+    pub fn new(scene: &Scene, term: i64) -> Self {
         let (live, notes, recorded) = (Live::default(), Notes::default(), Arc::<Mutex<Vec<Action>>>::default());
         let teller = Teller::new(scene.client.clone(), "foreshadow-node", "agent-1", scene.scaler.object_ref(&()));
         let sizer = Sizer::new(scene.client.clone(), &scene.scaler, Arc::new(move || Some(term)), teller, notes.clone(), live.clone());
@@ -95,15 +103,15 @@ impl Holder {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         });
-        Self { sizer, live, recorded, now_ms: 0 }
+        Self { sizer, profile: "double", live, recorded, now_ms: 0 }
     }
 
     /// Ticks in which ten replicas take 100 requests a second each, this load is forecast, and the shadow is worth `share` of a replica.
-    fn ticks(&mut self, count: u64, load: f64, share: f64, cores: f64) {
+    pub fn ticks(&mut self, count: u64, load: f64, share: f64, cores: f64) {
         let band = |middle: f64| Some(Band { p10: middle * 0.97, p50: middle, p90: middle * 1.03 });
         for _ in 0..count {
             self.now_ms += 1_000;
-            let shadow = ShadowSample { profile: "double".into(), ready: true, ..ShadowSample::default() };
+            let shadow = ShadowSample { profile: self.profile.into(), ready: true, ..ShadowSample::default() };
             let scale = ScaleState { ready: 10, desired: 10, replica_cores: Some(cores), ..ScaleState::default() };
             let sample =
                 Sample { at_ms: self.now_ms, production: Some(PathSample::default()), shadow: Some(shadow), scale, ..Sample::default() };
@@ -116,10 +124,11 @@ impl Holder {
         }
     }
 
-    fn resizes(&self) -> Vec<(bool, String)> {
+    /// Sizes and templates that were recorded, with whether they were acted on.
+    pub fn changes(&self) -> Vec<(bool, String)> {
         let all = self.recorded.lock().expect("not poisoned");
         let of = |a: &Action| match &a.kind {
-            ActionKind::Resize { to, .. } => Some((a.applied, to.clone())),
+            ActionKind::Resize { to, .. } | ActionKind::ChangeTemplate { to, .. } => Some((a.applied, to.clone())),
             _ => None,
         };
         all.iter().filter_map(of).collect()
@@ -151,7 +160,7 @@ async fn a_size_that_a_profile_measured_as_cheaper_is_given_to_every_pod_and_a_d
     let step = holder.sizer.round().await.expect("nothing stands in the way");
     assert!(matches!(&step, Step::Give { reason, .. } if reason.contains("other cores")), "{step:?}");
     assert_eq!(sizes(&scene).await, ["1", "1"]);
-    assert!(holder.resizes().iter().any(|(applied, to)| *applied && to.contains("cpu 1000m")), "recorded: {:?}", holder.resizes());
+    assert!(holder.changes().iter().any(|(applied, to)| *applied && to.contains("cpu 1000m")), "recorded: {:?}", holder.changes());
     assert!(marked(&scene).await && scene.events().await.iter().any(|e| e.starts_with("Resized")));
     // A pod that starts later has the template's size, and gets this one.
     pod(&scene, "web-3", &format!("node-of-{}", scene.namespace)).await;
@@ -179,7 +188,7 @@ async fn a_mode_that_recommends_says_so_and_one_that_stops_acting_puts_back() {
     holder.ticks(150, 700.0, 2.9, 0.5);
     holder.sizer.round().await.expect("said only");
     assert_eq!(sizes(&scene).await, ["500m", "500m"]);
-    assert!(holder.resizes().iter().all(|(applied, _)| !applied) && holder.resizes().len() == 1, "{:?}", holder.resizes());
+    assert!(holder.changes().iter().all(|(applied, _)| !applied) && holder.changes().len() == 1, "{:?}", holder.changes());
     mode(&scene, "Act").await;
     holder.sizer.round().await.expect("done");
     assert_eq!(sizes(&scene).await, ["1", "1"]);
@@ -190,7 +199,7 @@ async fn a_mode_that_recommends_says_so_and_one_that_stops_acting_puts_back() {
     assert!(!marked(&scene).await);
 }
 
-async fn mode(scene: &Scene, mode: &str) {
+pub async fn mode(scene: &Scene, mode: &str) {
     let api: Api<foreshadow_agent::kubernetes::crd::ShadowScaler> = Api::namespaced(scene.client.clone(), &scene.namespace);
     api.patch("web", &PatchParams::default(), &Patch::Merge(json!({ "spec": { "mode": mode } }))).await.expect("patched");
 }

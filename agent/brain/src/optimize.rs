@@ -1,4 +1,4 @@
-//! The cheapest configuration that carries a load: replicas times a measured configuration (processor, memory, class), priced.
+//! The cheapest configuration that carries a load: replicas times a measured configuration (processor, memory, bandwidth, class), priced.
 //!
 //! Pure arithmetic over what was measured: each profile that the shadow ran gives the capacity of one configuration, with doubt. A
 //! choice keeps forecast load under capacity at the quantile asked for, differs from what runs now along one axis only, and
@@ -19,6 +19,8 @@ pub struct Configuration {
     pub cores: f64,
     /// Memory of one replica in bytes.
     pub memory_bytes: f64,
+    /// Network bandwidth of one replica that is paid for, in bits per second; 0 where it is not part of the bill.
+    pub bandwidth_bps: f64,
     /// ln of the requests per second that one replica takes within the objective; None: never measured.
     pub capacity: Option<LogEstimate>,
 }
@@ -30,7 +32,9 @@ pub struct Prices {
     pub core: f64,
     /// 2^30 bytes of memory.
     pub gibibyte: f64,
-    /// Factor on both for a class; a class that is not listed cannot be bought.
+    /// 10^9 bits per second of bandwidth.
+    pub gigabit: f64,
+    /// Factor on processor and memory for a class; a class that is not listed cannot be bought.
     pub classes: Vec<(String, f64)>,
 }
 
@@ -72,7 +76,8 @@ impl Prices {
     /// Price of one replica per hour; None when its class has none or a number makes no sense.
     pub fn of(&self, c: &Configuration) -> Option<f64> {
         let factor = self.classes.iter().find(|(class, _)| *class == c.class)?.1;
-        let price = factor * (self.core * c.cores + self.gibibyte * c.memory_bytes / f64::from(1u32 << 30));
+        let machine = self.core * c.cores + self.gibibyte * c.memory_bytes / f64::from(1u32 << 30);
+        let price = factor * machine + self.gigabit * c.bandwidth_bps / 1e9;
         (price.is_finite() && price > 0.0).then_some(price)
     }
 }
@@ -90,7 +95,12 @@ impl Demand {
 /// Axes along which two configurations differ.
 fn axes(a: &Configuration, b: &Configuration) -> Vec<&'static str> {
     let differs = |x: f64, y: f64| (x - y).abs() > 1e-9 * x.abs().max(y.abs());
-    let all = [("class", a.class != b.class), ("cores", differs(a.cores, b.cores)), ("memory", differs(a.memory_bytes, b.memory_bytes))];
+    let all = [
+        ("class", a.class != b.class),
+        ("cores", differs(a.cores, b.cores)),
+        ("memory", differs(a.memory_bytes, b.memory_bytes)),
+        ("bandwidth", differs(a.bandwidth_bps, b.bandwidth_bps)),
+    ];
     all.into_iter().filter(|axis| axis.1).map(|axis| axis.0).collect()
 }
 
@@ -152,11 +162,11 @@ mod tests {
 
     fn configuration(class: &str, cores: f64, rps: Option<f64>) -> Configuration {
         let capacity = rps.map(|c| LogEstimate { mean: c.ln(), sd: 0.0 });
-        Configuration { class: class.into(), cores, memory_bytes: f64::from(1u32 << 30), capacity }
+        Configuration { class: class.into(), cores, memory_bytes: f64::from(1u32 << 30), bandwidth_bps: 0.0, capacity }
     }
 
     fn prices() -> Prices {
-        Prices { core: 1.0, gibibyte: 0.1, classes: vec![("standard".into(), 1.0), ("spot".into(), 0.4)] }
+        Prices { core: 1.0, gibibyte: 0.1, gigabit: 1.0, classes: vec![("standard".into(), 1.0), ("spot".into(), 0.4)] }
     }
 
     fn demand(rps: f64) -> Demand {
@@ -171,6 +181,15 @@ mod tests {
         assert!(choice.reason.contains("cores"), "{}", choice.reason);
         let dear = Demand { saving: 0.5, ..demand(890.0) };
         assert_eq!(choose(&all, &prices(), (0, 9), &dear).expect("running").configuration, 0);
+    }
+
+    #[test]
+    fn bandwidth_that_is_not_needed_is_given_back() {
+        let with = |gigabits: f64, rps: f64| Configuration { bandwidth_bps: gigabits * 1e9, ..configuration("standard", 1.0, Some(rps)) };
+        let all = [with(1.0, 100.0), with(0.2, 99.0), with(0.05, 20.0)];
+        let choice = choose(&all, &prices(), (0, 9), &demand(880.0)).expect("running");
+        assert_eq!((choice.configuration, choice.replicas), (1, 9), "{}", choice.reason);
+        assert!(choice.reason.contains("bandwidth"), "{}", choice.reason);
     }
 
     #[test]

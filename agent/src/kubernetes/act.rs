@@ -10,6 +10,7 @@ pub mod expire;
 pub mod floor;
 pub mod mark;
 pub mod measured;
+pub mod moves;
 pub mod owners;
 pub mod refusal;
 pub mod resize;

@@ -205,6 +205,9 @@ pub struct Cost {
     /// One GiB of memory for one hour.
     #[schemars(range(min = 0.0))]
     pub memory_gib_hour: f64,
+    /// One gigabit a second of bandwidth for one hour.
+    #[schemars(range(min = 0.0))]
+    pub bandwidth_gbit_hour: f64,
 }
 
 /// Switchback experiment.
@@ -246,9 +249,9 @@ impl Default for Forecast {
 }
 
 impl Default for Cost {
-    /// About what the large clouds ask for general-purpose machines: only the proportion matters.
+    /// About what the large clouds ask for general-purpose machines: only the proportion matters. Bandwidth comes with the machine there.
     fn default() -> Self {
-        Self { cpu_core_hour: 0.03, memory_gib_hour: 0.004 }
+        Self { cpu_core_hour: 0.03, memory_gib_hour: 0.004, bandwidth_gbit_hour: 0.0 }
     }
 }
 

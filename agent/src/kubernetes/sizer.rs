@@ -1,8 +1,8 @@
-//! The resources axis of one workload: learns what each profile takes, asks the optimizer, resizes pods in place, sees it through.
+//! The size of one workload's replicas: learns what each profile takes, asks the optimizer, resizes pods in place, sees it through.
 //!
 //! Run for each workload that is held, beside its control loop. What to do is pure ([`step`], `act::axis`). Promises: nothing without the
 //! Lease; recorded, then marked with what stood before and a time to live, then done; new pods get the size as well while it stands; a size
-//! that a node has no room for is taken back from all; when nobody renews it, `act::sizes` puts it back. Classes are only recommended.
+//! that a node has no room for is taken back from all; when nobody renews it, `act::sizes` puts it back. Class and bandwidth are `mover`'s.
 
 use super::act::axis::{self, Choice, Seen};
 use super::act::carrier;
@@ -15,6 +15,7 @@ use super::act::sizes::{self, Production};
 use super::act::template::{self, Change, Rollout};
 use super::crd::{Mode, ShadowScaler};
 use super::hand::Fence;
+use super::mover::{Mover, Round};
 use super::node::settings;
 use super::tell::Teller;
 use super::watched;
@@ -36,6 +37,7 @@ const TTL_S: f64 = 600.0;
 const RENEW_BELOW: f64 = 0.6;
 /// After a change, and after a refusal that says no better, nothing is begun for this long.
 const PAUSE: Duration = Duration::from_secs(600);
+const WHICH: &str = "it is not clear which container is to be resized: actuation.resources.container names it";
 
 /// Looks after the size of one workload's replicas.
 pub struct Sizer {
@@ -51,6 +53,7 @@ pub struct Sizer {
     measured: Measured,
     seen_ms: u64,
     quiet_until: Option<Instant>,
+    mover: Mover,
     said: Option<Choice>,
 }
 
@@ -70,6 +73,8 @@ pub enum Step {
     },
     /// Every pod is to have the size before ours, and why.
     PutBack(String),
+    /// The template was changed, or what we changed was taken back.
+    Moved,
 }
 
 /// Decides between what the optimizer would have and what stands.
@@ -109,11 +114,13 @@ pub fn step(
 impl Sizer {
     /// For a workload that is held under `fence`; its control loop shows in `live` and records `notes`.
     pub fn new(client: Client, scaler: &ShadowScaler, fence: Fence, teller: Teller, notes: Notes, live: Live) -> Self {
+        let target = settings::target(&scaler.spec);
         Self {
+            mover: Mover::new(client.clone(), target.clone(), teller.clone(), notes.clone(), live.clone()),
             client,
             namespace: scaler.namespace().unwrap_or_default(),
             name: scaler.name_any(),
-            target: settings::target(&scaler.spec),
+            target,
             settings: settings::settings(&scaler.spec),
             fence,
             teller,
@@ -129,7 +136,8 @@ impl Sizer {
     /// Whether a spec gives it anything to do; with a mark that stands, it has to be put back at least.
     pub fn is_wanted(scaler: &ShadowScaler) -> bool {
         let actuation = &scaler.spec.actuation;
-        actuation.resources.enabled || actuation.class.enabled || scaler.annotations().contains_key(resize::ANNOTATION)
+        let enabled = actuation.resources.enabled || actuation.class.enabled || actuation.bandwidth.enabled;
+        enabled || scaler.annotations().contains_key(resize::ANNOTATION)
     }
 
     /// Looks after it until it is dropped.
@@ -170,17 +178,29 @@ impl Sizer {
         let production = Production::read(&self.client, &self.namespace, &self.target).await?;
         let axis = &scaler.spec.actuation.resources;
         let container = mark.as_ref().map(|m| m.value.container.clone()).or_else(|| production.container(axis.container.as_deref()));
-        let Some((container, template)) = container.and_then(|c| Some((c.clone(), production.size(&c)?))) else {
-            return keep("it is not clear which container is to be resized: actuation.resources.container names it");
+        let sized = container.and_then(|c| Some((c.clone(), production.size(&c)?)));
+        let running = match (&mark, &sized) {
+            (Some(mark), _) => Some(mark.value.clone()),
+            (None, Some((container, size))) => Some(Sizing { container: container.clone(), size: size.clone() }),
+            (None, None) => None,
         };
-        let running = mark.as_ref().map_or_else(|| Sizing { container, size: template.clone() }, |m| m.value.clone());
-        let choice = self.choice(&scaler, &production, &template, &running);
+        let choice = match (&sized, &running) {
+            (Some((_, template)), Some(running)) => self.choice(&scaler, &production, template, running),
+            _ => Choice::Stay(WHICH.into()),
+        };
+        let settled =
+            template::rollout(&production.object) == Rollout::Complete && self.quiet_until.is_none_or(|until| until <= Instant::now());
+        if let Some(pause) = self.mover.round(Round { scaler: &scaler, production: &production, choice: &choice, term, settled }).await? {
+            self.quiet_until = Some(Instant::now() + pause);
+            // Shares of replicas that are on their way out.
+            self.measured = Measured::default();
+            return Ok(Step::Moved);
+        }
+        let Some(running) = running.filter(|_| sized.is_some()) else { return keep(WHICH) };
         if mark.is_none() {
             self.say(&scaler, &choice, &running.size).await;
         }
         let may = scaler.spec.mode == Mode::Act && axis.enabled;
-        let settled =
-            template::rollout(&production.object) == Rollout::Complete && self.quiet_until.is_none_or(|until| until <= Instant::now());
         let step = step(mark.as_ref(), choice, &running, may, term, stuck(&production, mark.as_ref()))?;
         match &step {
             Step::Give { .. } if mark.is_none() && !settled => {
@@ -188,7 +208,7 @@ impl Sizer {
             }
             Step::Give { sizing, original, reason } => self.give(&production, mark, (sizing, original, reason), term).await?,
             Step::PutBack(reason) => self.put_back(&scaler, &running, reason).await?,
-            Step::Keep(_) => {}
+            Step::Keep(_) | Step::Moved => {}
         }
         Ok(step)
     }
@@ -197,32 +217,34 @@ impl Sizer {
         let latest = self.live.latest();
         let Some((sample, decision)) = latest.sample.zip(latest.decision) else { return Choice::Stay("no sample yet".into()) };
         let nodes = production.template.node_selector.clone().unwrap_or_default();
+        let annotations = serde_json::from_value(production.object.data["spec"]["template"]["metadata"]["annotations"].clone());
+        let annotations = annotations.unwrap_or_default();
         axis::choose(Seen {
             spec: &scaler.spec,
             settings: &self.settings,
             template,
             running,
             nodes: &nodes,
+            annotations: &annotations,
             measured: &self.measured,
             sample: &sample,
             decision: &decision,
         })
     }
 
-    /// Tells what would be done where it is not: a class, or with a mode that only recommends.
+    /// Tells what would be done, with a mode that only recommends.
     async fn say(&mut self, scaler: &ShadowScaler, choice: &Choice, running: &Size) {
         let Choice::Change(change, reason) = choice else { return };
-        let only_said = matches!(change, Change::Class(_)) || scaler.spec.mode == Mode::Recommend;
-        if !only_said || scaler.spec.mode == Mode::Observe || self.said.as_ref() == Some(choice) {
+        if scaler.spec.mode != Mode::Recommend || self.said.as_ref() == Some(choice) {
             return;
         }
-        let to = match change {
-            Change::Class(labels) => format!("nodes with {labels:?}"),
-            Change::Size(sizing) => sizing.size.to_string(),
-            Change::Bandwidth { ingress, egress } => format!("bandwidth {ingress} in, {egress} out"),
-        };
+        let to = change.to_string();
         self.teller.normal("OtherConfiguration", &format!("{to} would be cheaper: {reason}")).await;
-        self.note(ActionKind::Resize { from: running.to_string(), to }, reason, false).await;
+        let kind = match change {
+            Change::Size(_) => ActionKind::Resize { from: running.to_string(), to },
+            Change::Class(_) | Change::Bandwidth { .. } => ActionKind::ChangeTemplate { from: "the template's own".into(), to },
+        };
+        self.note(kind, reason, false).await;
         self.said = Some(choice.clone());
     }
 

@@ -1,11 +1,11 @@
-//! Which other size or class the replicas are to have, if any: the optimizer asked about what the profiles measured. Pure.
+//! Which other size, class or bandwidth the replicas are to have, if any: the optimizer asked about what the profiles measured. Pure.
 //!
 //! Called by `sizer`. Promises: only axes that are enabled, within their bounds, along one axis at a time, and only configurations that a
 //! profile of the shadow has measured; nothing on old numbers; nothing that would first want more replicas than are ready.
 
 use super::measured::Measured;
 use super::resize::{Size, Sizing};
-use super::template::Change;
+use super::template::{self, Change};
 use crate::kubernetes::crd::ShadowScalerSpec;
 use crate::kubernetes::crd::actuation::QuantityBounds;
 use crate::kubernetes::quantity;
@@ -35,6 +35,8 @@ pub struct Seen<'a> {
     pub running: &'a Sizing,
     /// The nodes that the template asks for.
     pub nodes: &'a BTreeMap<String, String>,
+    /// The annotations that the template has.
+    pub annotations: &'a BTreeMap<String, String>,
     /// What profiles take.
     pub measured: &'a Measured,
     /// The last tick.
@@ -48,7 +50,7 @@ pub struct Seen<'a> {
 pub enum Choice {
     /// Nothing, in words.
     Stay(String),
-    /// Another size or class, and why.
+    /// Another size, class or bandwidth, and why.
     Change(Change, String),
 }
 
@@ -58,17 +60,18 @@ pub fn choose(seen: Seen<'_>) -> Choice {
     let (Some(capacity), Some(load)) = (seen.decision.capacity_rps.and_then(estimate), load(seen.decision)) else {
         return stay("capacity or load to come is not known yet");
     };
-    let Some(now) = configuration(NOW, &seen.running.size, Some(capacity)) else {
+    let Some(now) = configuration(seen, NOW, &seen.running.size, Some(capacity)) else {
         return stay("the container has no processor or memory request: its size has no price");
     };
     let mut all = vec![(now, None)];
-    all.extend(sizes(seen, capacity).chain(classes(seen, capacity)).map(|(c, change)| (c, Some(change))));
+    let others = sizes(seen, capacity).chain(classes(seen, capacity)).chain(bandwidths(seen, capacity));
+    all.extend(others.map(|(c, change)| (c, Some(change))));
     if all.len() == 1 {
         return stay("no profile of an axis that is enabled has been measured yet");
     }
     let configurations: Vec<Configuration> = all.iter().map(|(c, _)| c.clone()).collect();
     let ready = seen.sample.scale.ready;
-    let Some(choice) = optimize::choose(&configurations, &prices(seen.spec), (0, ready), &demand(seen, load)) else {
+    let Some(choice) = optimize::choose(&configurations, &prices(seen), (0, ready), &demand(seen, load)) else {
         return stay("the optimizer knows nothing of what runs");
     };
     match all.swap_remove(choice.configuration).1 {
@@ -91,25 +94,60 @@ fn sizes(seen: Seen<'_>, capacity: LogEstimate) -> impl Iterator<Item = (Configu
             may(&seen.running.size, &size, "cpu", axis.cpu.as_ref()) && may(&seen.running.size, &size, "memory", axis.memory.as_ref());
         let sizing = Sizing { container: seen.running.container.clone(), size: size.clone() };
         let other = allowed && !size.is(&seen.running.size);
-        configuration(NOW, &size, Some(measured)).filter(|_| other).map(|c| (c, Change::Size(sizing)))
+        configuration(seen, NOW, &size, Some(measured)).filter(|_| other).map(|c| (c, Change::Size(sizing)))
     })
 }
 
 /// Classes whose profile was measured, the one that runs now left out.
 fn classes(seen: Seen<'_>, capacity: LogEstimate) -> impl Iterator<Item = (Configuration, Change)> {
     let axis = &seen.spec.actuation.class;
-    let runs = |labels: &BTreeMap<String, String>| labels.iter().all(|(k, v)| seen.nodes.get(k) == Some(v));
-    axis.classes.iter().filter(move |c| axis.enabled && !runs(&c.node_selector)).filter_map(move |class| {
+    axis.classes.iter().filter(move |c| axis.enabled && !within(&c.node_selector, seen.nodes)).filter_map(move |class| {
         let measured = seen.measured.capacity(&class.name, capacity, seen.sample.at_ms)?;
-        let configuration = configuration(&class.name, &seen.running.size, Some(measured))?;
+        let configuration = configuration(seen, &class.name, &seen.running.size, Some(measured))?;
         Some((configuration, Change::Class(class.node_selector.clone())))
     })
 }
 
-fn prices(spec: &ShadowScalerSpec) -> Prices {
-    let classes = spec.actuation.class.classes.iter().map(|c| (c.name.clone(), c.relative_cost));
-    let classes = std::iter::once((NOW.to_owned(), 1.0)).chain(classes).collect();
-    Prices { core: spec.cost.cpu_core_hour, gibibyte: spec.cost.memory_gib_hour, classes }
+/// Bandwidths that profiles stand for, within the bounds, the one that is there left out.
+fn bandwidths(seen: Seen<'_>, capacity: LogEstimate) -> impl Iterator<Item = (Configuration, Change)> {
+    let axis = &seen.spec.actuation.bandwidth;
+    let profiles = seen.spec.shadow.profiles.iter().filter(|_| axis.enabled).filter_map(|name| seen.spec.shadow.profile(name));
+    profiles.filter_map(move |profile| {
+        let text = profile.bandwidth?;
+        let bps = quantity::parse(&text)?;
+        let (least, most) = limits(axis.bounds.as_ref()?)?;
+        let measured = seen.measured.capacity(&profile.name, capacity, seen.sample.at_ms)?;
+        let now = configuration(seen, NOW, &seen.running.size, Some(measured))?;
+        let other = (least..=most).contains(&bps) && (bps / now.bandwidth_bps - 1.0).abs() > 1e-9;
+        let change = Change::Bandwidth { ingress: text.clone(), egress: text };
+        other.then_some((Configuration { bandwidth_bps: bps, ..now }, change))
+    })
+}
+
+/// Bits a second that a replica is charged for: what its template names both ways, else the largest within bounds. 0 where the axis is off.
+fn bandwidth(seen: Seen<'_>) -> f64 {
+    let axis = &seen.spec.actuation.bandwidth;
+    let Some((_, most)) = axis.bounds.as_ref().filter(|_| axis.enabled).and_then(limits) else { return 0.0 };
+    let named = |way: &str| seen.annotations.get(&template::bandwidth(way)).and_then(|q| quantity::parse(q));
+    named("ingress").zip(named("egress")).map_or(most, |(i, e)| i.max(e))
+}
+
+fn limits(bounds: &QuantityBounds) -> Option<(f64, f64)> {
+    quantity::parse(&bounds.min.0).zip(quantity::parse(&bounds.max.0))
+}
+
+/// Whether all labels are among these.
+pub fn within(labels: &BTreeMap<String, String>, all: &BTreeMap<String, String>) -> bool {
+    labels.iter().all(|(k, v)| all.get(k) == Some(v))
+}
+
+/// What runs now costs what its class does, when that is one of them.
+fn prices(seen: Seen<'_>) -> Prices {
+    let (cost, classes) = (&seen.spec.cost, &seen.spec.actuation.class.classes);
+    let now = classes.iter().find(|c| within(&c.node_selector, seen.nodes)).map_or(1.0, |c| c.relative_cost);
+    let classes = classes.iter().map(|c| (c.name.clone(), c.relative_cost));
+    let classes = std::iter::once((NOW.to_owned(), now)).chain(classes).collect();
+    Prices { core: cost.cpu_core_hour, gibibyte: cost.memory_gib_hour, gigabit: cost.bandwidth_gbit_hour, classes }
 }
 
 fn demand(seen: Seen<'_>, load: (f64, f64)) -> Demand {
@@ -138,9 +176,9 @@ fn estimate(band: Band) -> Option<LogEstimate> {
     (band.p50 > 0.0 && sd.is_finite()).then(|| LogEstimate { mean: band.p50.ln(), sd: sd.max(0.0) })
 }
 
-fn configuration(class: &str, size: &Size, capacity: Option<LogEstimate>) -> Option<Configuration> {
+fn configuration(seen: Seen<'_>, class: &str, size: &Size, capacity: Option<LogEstimate>) -> Option<Configuration> {
     let [cores, memory_bytes] = amounts(size);
-    Some(Configuration { class: class.to_owned(), cores: cores?, memory_bytes: memory_bytes?, capacity })
+    Some(Configuration { class: class.to_owned(), cores: cores?, memory_bytes: memory_bytes?, bandwidth_bps: bandwidth(seen), capacity })
 }
 
 /// Processor and memory that are paid for: requests, else limits.
@@ -166,11 +204,7 @@ fn scaled(size: &Size, cpu: f64, memory: f64) -> Size {
 fn may(now: &Size, then: &Size, resource: &str, bounds: Option<&QuantityBounds>) -> bool {
     let index = usize::from(resource == "memory");
     let (now, then) = (amounts(now)[index], amounts(then)[index]);
-    let within = |b: &QuantityBounds| {
-        let (least, most) = (quantity::parse(&b.min.0), quantity::parse(&b.max.0));
-        then.is_some_and(|t| least.is_some_and(|l| t >= l) && most.is_some_and(|m| t <= m))
-    };
-    now == then || bounds.is_some_and(within)
+    now == then || bounds.and_then(limits).zip(then).is_some_and(|((least, most), then)| (least..=most).contains(&then))
 }
 
 #[cfg(test)]

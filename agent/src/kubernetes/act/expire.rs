@@ -7,6 +7,7 @@
 use super::carrier::{Carrier, carrier_resource, seen};
 use super::floor::{Kind, Step, overdue};
 use super::mark::LABEL;
+use super::moves;
 use super::refusal::Refusal;
 use super::scaler::{Place, Target};
 use super::sizes;
@@ -21,21 +22,23 @@ use kube::{Api, Client};
 /// # Errors
 /// When not even one kind could be listed.
 pub async fn sweep(client: &Client, now: Timestamp, every: bool) -> Result<Vec<Swept>, Refusal> {
-    let floors = sweep_of(client, now, every, None).await;
-    both(floors, sizes::sweep(client, now, every, None).await)
+    all_axes(client, now, every, None).await
 }
 
-/// What one half could not list is the other's business no less.
-fn both(floors: Result<Vec<Swept>, Refusal>, sizes: Result<Vec<Swept>, Refusal>) -> Result<Vec<Swept>, Refusal> {
-    match (floors, sizes) {
-        (Ok(mut all), Ok(sizes)) => {
-            all.extend(sizes);
-            Ok(all)
+/// What could not be listed on one axis does not keep the others from being swept.
+async fn all_axes(client: &Client, now: Timestamp, every: bool, scaler: Option<&str>) -> Result<Vec<Swept>, Refusal> {
+    let floors = sweep_of(client, now, every, scaler).await;
+    let (sizes, templates) = (sizes::sweep(client, now, every, scaler).await, moves::sweep(client, now, every, scaler).await);
+    let mut all = Vec::new();
+    for part in [floors, sizes, templates] {
+        match part {
+            Ok(swept) => all.extend(swept),
+            // Without our definition, or its list, there are no sizes to put back.
+            Err(Refusal::Unsupported(_) | Refusal::Gone(_)) => {}
+            Err(why) => return Err(why),
         }
-        // Without our definition, or its list, there are no sizes to put back.
-        (floors, Err(Refusal::Unsupported(_) | Refusal::Gone(_))) => floors,
-        (Err(why), _) | (_, Err(why)) => Err(why),
     }
+    Ok(all)
 }
 
 /// Puts back whatever is marked for one ShadowScaler, `namespace/name`: it is being deleted.
@@ -43,8 +46,7 @@ fn both(floors: Result<Vec<Swept>, Refusal>, sizes: Result<Vec<Swept>, Refusal>)
 /// # Errors
 /// As [`sweep`].
 pub async fn put_back(client: &Client, scaler: &str) -> Result<Vec<Swept>, Refusal> {
-    let floors = sweep_of(client, Timestamp::now(), true, Some(scaler)).await;
-    both(floors, sizes::sweep(client, Timestamp::now(), true, Some(scaler)).await)
+    all_axes(client, Timestamp::now(), true, Some(scaler)).await
 }
 
 async fn sweep_of(client: &Client, now: Timestamp, every: bool, scaler: Option<&str>) -> Result<Vec<Swept>, Refusal> {

@@ -1,6 +1,6 @@
 //! Changes of a Deployment's template: instance class, bandwidth, a resized size written back. Each is a rollout, with surge.
 //!
-//! Called by whoever acts on those axes. What may be done and how far it is, is pure ([`check`], [`rollout`]). Promises: only the fields of the
+//! Called by `act::moves`. What may be done and how far it is, is pure ([`check`], [`rollout`]). Promises: only the fields of the
 //! change are applied, server-side, under a manager of their own, never forced, so that putting back is giving them up; never more than
 //! one rollout at a time; never without surge, because production must not lose a replica over it; a rollout that fails is taken back.
 
@@ -37,6 +37,19 @@ pub enum Change {
     },
     /// Size of one container.
     Size(Sizing),
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Class(labels) => {
+                let all: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                write!(f, "nodes with {}", all.join(", "))
+            }
+            Self::Bandwidth { ingress, egress } => write!(f, "bandwidth {ingress} in, {egress} out"),
+            Self::Size(sizing) => write!(f, "{}", sizing.size),
+        }
+    }
 }
 
 /// How far a rollout is.
@@ -91,11 +104,16 @@ fn set_by_others(deployment: &DynamicObject, change: &Change) -> Option<String> 
         }
         Change::Bandwidth { .. } => {
             let annotations = &template["metadata"]["annotations"];
-            ["ingress", "egress"].iter().map(|way| format!("kubernetes.io/{way}-bandwidth")).find(|k| annotations.get(k).is_some())
+            ["ingress", "egress"].map(bandwidth).into_iter().find(|k| annotations.get(k).is_some())
         }
         // A size always is: the API server says who owns it.
         Change::Size(_) => None,
     }
+}
+
+/// The annotation that limits a pod's bandwidth one way: `ingress` or `egress`.
+pub fn bandwidth(way: &str) -> String {
+    format!("kubernetes.io/{way}-bandwidth")
 }
 
 /// How far the Deployment's rollout is.
@@ -141,8 +159,9 @@ pub async fn apply(
 fn fields(change: &Change) -> Value {
     match change {
         Change::Class(labels) => json!({ "spec": { "nodeSelector": labels } }),
-        Change::Bandwidth { ingress, egress } => json!({ "metadata": { "annotations": {
-            "kubernetes.io/ingress-bandwidth": ingress, "kubernetes.io/egress-bandwidth": egress } } }),
+        Change::Bandwidth { ingress, egress } => {
+            json!({ "metadata": { "annotations": { bandwidth("ingress"): ingress, bandwidth("egress"): egress } } })
+        }
         Change::Size(Sizing { container, size }) => json!({ "spec": { "containers": [
             { "name": container, "resources": { "requests": size.requests, "limits": size.limits } }] } }),
     }

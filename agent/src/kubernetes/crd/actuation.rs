@@ -123,12 +123,12 @@ pub struct NodeClass {
     /// Labels of such nodes.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 16))]
     pub node_selector: BTreeMap<String, String>,
-    /// Price of a replica there, relative to the class it runs on now.
+    /// Price of a replica there, relative to the nodes that the workload's own template asks for.
     #[schemars(range(min = 0.01, max = 100.0))]
     pub relative_cost: f64,
 }
 
-/// The bandwidth axis: the template's bandwidth annotations, a rollout.
+/// The bandwidth axis: the template's bandwidth annotations, a rollout. A template that names none counts as the largest within bounds.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = [{"rule": "!self.enabled || has(self.bounds)", "message": "actuation.bandwidth is enabled without bounds: give min and max in bits a second, e.g. 10M and 1G"}]))]

@@ -55,7 +55,18 @@ fn with(spec: &ShadowScalerSpec, measured: &Measured, decision: &Decision, scale
     let settings = crate::kubernetes::node::settings::settings(spec);
     let running = Sizing { container: "app".into(), size: size("1") };
     let nodes = [("pool".to_owned(), "standard".to_owned())].into();
-    choose(Seen { spec, settings: &settings, template: &size("1"), running: &running, nodes: &nodes, measured, sample: &sample, decision })
+    let annotations = BTreeMap::new();
+    choose(Seen {
+        spec,
+        settings: &settings,
+        template: &size("1"),
+        running: &running,
+        nodes: &nodes,
+        annotations: &annotations,
+        measured,
+        sample: &sample,
+        decision,
+    })
 }
 
 #[test]
@@ -72,6 +83,21 @@ fn a_size_that_carries_the_load_for_less_is_taken() {
 fn a_class_that_costs_less_is_taken_and_no_two_axes_at_once() {
     let Choice::Change(change, why) = chosen(&spec(json!({})), &measured(&[("cheap", 0.9)]), 10, 700.0) else { panic!() };
     assert_eq!(change, Change::Class([("pool".to_owned(), "spot".to_owned())].into()), "{why}");
+}
+
+#[test]
+fn bandwidth_that_nobody_needs_is_given_back_where_it_has_a_price() {
+    let mut spec = spec(json!({ "/actuation/resources/enabled": false, "/actuation/class/enabled": false }));
+    spec.shadow.profiles.push("narrow".into());
+    let narrow = json!({ "name": "narrow", "bandwidth": "50M" });
+    spec.shadow.custom_profiles.push(serde_json::from_value(narrow).unwrap());
+    spec.actuation.bandwidth = serde_json::from_value(json!({ "enabled": true, "bounds": { "min": "10M", "max": "1G" } })).unwrap();
+    let measured = measured(&[("narrow", 0.99)]);
+    assert!(matches!(chosen(&spec, &measured, 10, 700.0), Choice::Stay(_)), "it costs nothing");
+    spec.cost.bandwidth_gbit_hour = 0.1;
+    let Choice::Change(change, why) = chosen(&spec, &measured, 10, 700.0) else { panic!() };
+    assert_eq!(change, Change::Bandwidth { ingress: "50M".into(), egress: "50M".into() }, "{why}");
+    assert!(why.contains("other bandwidth"), "{why}");
 }
 
 #[test]
