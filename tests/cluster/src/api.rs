@@ -3,9 +3,8 @@
 use crate::assets::{Assets, CONTROL_PLANE};
 use crate::control_plane::{ControlPlane, Settings};
 use crate::error::Result;
-use crate::kubeconfig;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use crate::{kubeconfig, tokens};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, PostParams};
 use serde_json::json;
 use std::sync::OnceLock;
@@ -107,13 +106,8 @@ impl ApiServer {
 
     /// A token of a ServiceAccount that exists, for `audience` (empty: the API server itself), good for ten minutes.
     pub async fn token(&self, namespace: &str, name: &str, audience: &str) -> String {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.admin().await, namespace);
-        let audiences = if audience.is_empty() { Vec::new() } else { vec![audience.to_owned()] };
-        let spec = TokenRequestSpec { audiences: Some(audiences), expiration_seconds: Some(600), bound_object_ref: None };
-        let request = TokenRequest { metadata: kube::core::ObjectMeta::default(), spec: Some(spec), status: None };
-        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await;
-        let status = answer.expect("an account that exists gets a token").status;
-        status.and_then(|s| s.token).expect("a token request is answered with a token")
+        let token = tokens::request(&self.admin().await, namespace, name, audience, 600).await;
+        token.expect("an account that exists gets a token")
     }
 
     /// A namespace of the test's own; its name begins with `prefix`. It goes with the server.

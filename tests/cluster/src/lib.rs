@@ -7,6 +7,7 @@
 pub mod api;
 pub mod assets;
 pub mod command;
+pub mod components;
 pub mod control_plane;
 pub mod error;
 pub mod guard;
@@ -15,3 +16,4 @@ pub mod node;
 pub mod objects;
 pub mod pki;
 pub mod process;
+pub mod tokens;

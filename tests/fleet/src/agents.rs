@@ -2,13 +2,10 @@
 
 use crate::cluster::{Cluster, failed};
 use crate::objects::{self, NAMESPACE};
-use foreshadow_cluster::kubeconfig;
 use foreshadow_cluster::process::Process;
+use foreshadow_cluster::{kubeconfig, tokens};
 use foreshadow_loadtests::demo::error::Error;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::Client;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -113,13 +110,7 @@ async fn build(exe: &Path) -> Result<PathBuf, Error> {
 }
 
 async fn token(client: &Client, account: &str, audience: &str) -> Result<String, Error> {
-    let audiences = (!audience.is_empty()).then(|| vec![audience.to_owned()]);
-    let spec = TokenRequestSpec { audiences, expiration_seconds: Some(TOKEN_S), bound_object_ref: None };
-    let request = TokenRequest { metadata: kube::core::ObjectMeta::default(), spec: Some(spec), status: None };
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
-    let answer = accounts.create_token_request(account, &PostParams::default(), &request).await;
-    let status = answer.map_err(|e| Error::failed(account, e))?.status;
-    status.and_then(|s| s.token).ok_or_else(|| Error::Failed(format!("{account}: no token")))
+    tokens::request(client, NAMESPACE, account, audience, TOKEN_S).await.map_err(failed(account))
 }
 
 /// Read from the kernel: ticks of a hundredth of a second, kilobytes.

@@ -2,6 +2,7 @@
 
 use crate::Say;
 use foreshadow_cluster::assets::{Assets, CONTROL_PLANE, CONTROLLERS, SIMULATION};
+use foreshadow_cluster::components::Components;
 use foreshadow_cluster::control_plane::{ControlPlane, Settings};
 use foreshadow_cluster::error::{self, write};
 use foreshadow_cluster::{guard, kubeconfig, process};
@@ -9,7 +10,6 @@ use foreshadow_loadtests::demo::error::Error;
 use kube::Client;
 use process::Process;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Simulated pods have addresses of loopback, so that whoever asks their sidecars reaches ours.
 const PODS: &str = "127.66.0.1/16";
@@ -73,39 +73,16 @@ fn log(dir: &Path) -> PathBuf {
     dir.join("audit.log")
 }
 
+/// They answer a whole fleet's worth of pods.
+const QUICK: [&str; 3] = ["--secure-port=0", "--kube-api-qps=200", "--kube-api-burst=400"];
+
 fn controllers(assets: &Assets, plane: &ControlPlane) -> error::Result<Vec<Process>> {
-    let config = |name: &str, user: &str, group: Option<&str>| {
-        let identity = plane.pki().client(name, user, group)?;
-        let path = plane.dir().join(format!("{name}.kubeconfig"));
-        write(&path, kubeconfig::with_certificate(plane.url(), plane.pki().ca(), &identity))?;
-        Ok::<_, error::Error>(format!("--kubeconfig={}", path.display()))
-    };
-    let start = |name: &str, arguments: &[String]| Process::start(plane.dir(), name, Command::new(assets.program(name)?).args(arguments));
-    let pki = |file: &str| plane.pki().path(file).display().to_string();
-    let manager = [
-        config("kube-controller-manager", "system:kube-controller-manager", None)?,
-        "--leader-elect=false".into(),
-        "--use-service-account-credentials=true".into(),
-        format!("--service-account-private-key-file={}", pki("service-account.key")),
-        format!("--root-ca-file={}", pki("ca.crt")),
-        "--bind-address=127.0.0.1".into(),
-        "--secure-port=0".into(),
-        "--kube-api-qps=200".into(),
-        "--kube-api-burst=400".into(),
-    ];
-    let scheduler = [
-        config("kube-scheduler", "system:kube-scheduler", None)?,
-        "--leader-elect=false".into(),
-        "--bind-address=127.0.0.1".into(),
-        "--secure-port=0".into(),
-        "--kube-api-qps=200".into(),
-        "--kube-api-burst=400".into(),
-    ];
+    let components = Components { assets, plane, dir: plane.dir() };
     let kwok = [
-        config("kwok", "kwok", Some("system:masters"))?,
+        format!("--kubeconfig={}", components.kubeconfig("kwok", "kwok", Some("system:masters"))?),
         "--manage-all-nodes=true".into(),
         format!("--cidr={PODS}"),
         "--node-ip=127.0.0.1".into(),
     ];
-    Ok(vec![start("kube-controller-manager", &manager)?, start("kube-scheduler", &scheduler)?, start("kwok", &kwok)?])
+    Ok(vec![components.controller_manager(&QUICK)?, components.scheduler(&QUICK)?, components.start("kwok", &kwok)?])
 }

@@ -2,22 +2,21 @@
 
 use super::{NAME, network};
 use crate::assets::Assets;
+use crate::components::Components;
 use crate::control_plane::ControlPlane;
 use crate::error::{Result, write};
 use crate::process::Process;
 use crate::{kubeconfig, objects};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::Command;
 
 const METRICS_PORT: u16 = 4443;
 const DNS_PORT: u16 = 10053;
 
 /// Starts all of them.
 pub async fn start(assets: &Assets, plane: &ControlPlane, dir: &Path) -> Result<Vec<Process>> {
-    let cluster = Cluster { assets, plane, dir };
-    let started =
-        vec![cluster.controller_manager()?, cluster.scheduler()?, cluster.service_proxy()?, cluster.dns()?, cluster.metrics_server()?];
+    let it = Components { assets, plane, dir };
+    let started = vec![it.controller_manager(&[])?, it.scheduler(&[])?, it.service_proxy()?, it.dns()?, it.metrics_server()?];
     let client = kube::Client::try_from(kubeconfig::parse(&plane.kubeconfig()?).await?)?;
     for object in surroundings(plane) {
         objects::apply(&client, &object).await?;
@@ -31,50 +30,7 @@ pub async fn metrics_are_served(client: &kube::Client) -> bool {
     client.request_text(request).await.is_ok()
 }
 
-struct Cluster<'a> {
-    assets: &'a Assets,
-    plane: &'a ControlPlane,
-    dir: &'a Path,
-}
-
-impl Cluster<'_> {
-    /// Writes a kubeconfig for a component that is `user`; its path.
-    fn kubeconfig(&self, name: &str, user: &str, group: Option<&str>) -> Result<String> {
-        let identity = self.plane.pki().client(name, user, group)?;
-        let path = self.dir.join(format!("{name}.kubeconfig"));
-        write(&path, kubeconfig::with_certificate(self.plane.url(), self.plane.pki().ca(), &identity))?;
-        Ok(path.display().to_string())
-    }
-
-    fn pki(&self, file: &str) -> String {
-        self.plane.pki().path(file).display().to_string()
-    }
-
-    fn start(&self, name: &str, arguments: &[String]) -> Result<Process> {
-        Process::start(self.dir, name, Command::new(self.assets.program(name)?).args(arguments))
-    }
-
-    fn controller_manager(&self) -> Result<Process> {
-        let name = "kube-controller-manager";
-        let config = self.kubeconfig(name, "system:kube-controller-manager", None)?;
-        self.start(
-            name,
-            &[
-                format!("--kubeconfig={config}"),
-                "--leader-elect=false".into(),
-                "--use-service-account-credentials=true".into(),
-                format!("--service-account-private-key-file={}", self.pki("service-account.key")),
-                format!("--root-ca-file={}", self.pki("ca.crt")),
-                "--bind-address=127.0.0.1".into(),
-            ],
-        )
-    }
-
-    fn scheduler(&self) -> Result<Process> {
-        let config = self.kubeconfig("kube-scheduler", "system:kube-scheduler", None)?;
-        self.start("kube-scheduler", &[format!("--kubeconfig={config}"), "--leader-elect=false".into(), "--bind-address=127.0.0.1".into()])
-    }
-
+impl Components<'_> {
     fn service_proxy(&self) -> Result<Process> {
         let kubeconfig = self.kubeconfig("kube-proxy", "system:kube-proxy", None)?;
         let config = json!({
