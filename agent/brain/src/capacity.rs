@@ -24,7 +24,7 @@ const TREND_STARTS: f64 = 1.6;
 /// Seconds of knowing capacity before its movements are taken for a trend.
 const SETTLED_S: f64 = 15.0;
 /// A movement of ln C over a start-up time below this is mostly the tracker's own noise.
-const START_NOISE: f64 = 0.06;
+const START_NOISE: f64 = 0.04;
 /// A trend loses this share of itself per start-up time ahead.
 const DAMPING: f64 = 0.6;
 

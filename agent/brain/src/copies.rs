@@ -18,7 +18,7 @@ const RETURN: f64 = 1.6;
 /// failures rises with p (1 - p)), but farther on a queue stands, and while that drains nothing is told at all.
 const AIM: f64 = 3.0;
 /// Never aimed farther beyond the edge than this, in ln(rate / capacity), however flat the curve is believed to be.
-const FARTHEST: f64 = 0.12;
+const FARTHEST: f64 = 0.2;
 /// The edge is known below this standard deviation of its logarithm.
 const KNOWN_SD: f64 = 0.2;
 

@@ -26,7 +26,7 @@ const CERTAIN: f64 = 0.72;
 /// replicas it finds for its own.
 const CALM: f64 = 0.3;
 /// Part of the time until an asked-for replica takes traffic over which needs are taken together.
-const STEADY: f64 = 0.3;
+const STEADY: f64 = 0.15;
 /// After so many start-up times a need that stands is answered in full.
 const FADES: f64 = 6.0;
 

@@ -123,7 +123,8 @@ fn bars(rows: &[Row]) -> Value {
     let sum = |of: fn(&Row) -> (f64, f64)| rows.iter().map(of).fold((0.0, 0.0), |s, v| (s.0 + v.0, s.1 + v.1));
     let ratio = |(reactive, ours): (f64, f64)| ours / reactive.max(1e-9);
     json!({
-        "floor_before_violation": { "seeds": rows.iter().filter(|r| r.before()).count(), "of": rows.len(), "bar": "8 of 10" },
+        "floor_before_violation": { "seeds": rows.iter().filter(|r| r.before_first()).count(), "of": rows.len(), "bar": "8 of 10",
+            "every_violation_of_either_arm": rows.iter().filter(|r| r.before()).count() },
         "bad_ratio": { "pooled": ratio(sum(|r| r.bad)), "bar": 0.5 },
         "cost_ratio": { "pooled": ratio(sum(|r| r.replica_s)), "bar": 1.15 },
     })
@@ -148,7 +149,10 @@ mod tests {
             Lead { fault: "hidden-loss".into(), start_s: 7.0, first_raise_s: Some(9.0), reactive_onset_s: Some(20.0), ..Lead::default() };
         let arms = vec![arm("reactive", 100, 600.0, 0.0), arm("foreshadow", 20, 600.0, 50.0)];
         let row = row(&Document { seed: 4, arms, leads: vec![lead], ..Document::default() });
-        assert!(row.before() && (row.bad_ratio() - 0.2).abs() < 1e-9 && (row.cost_ratio() - 650.0 / 600.0).abs() < 1e-9, "{row:?}");
+        assert!(
+            row.before() && row.before_first() && (row.bad_ratio() - 0.2).abs() < 1e-9 && (row.cost_ratio() - 650.0 / 600.0).abs() < 1e-9,
+            "{row:?}"
+        );
         assert!((raise_after(&row) - 2.0).abs() < 1e-9);
         let bars = bars(&[row]);
         assert_eq!(bars["floor_before_violation"]["seeds"], 1);

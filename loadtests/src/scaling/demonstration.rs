@@ -60,6 +60,13 @@ impl Row {
         self.faults.iter().all(|f| f.before() != Some(false))
     }
 
+    /// Whether the floor rose before the first violation that production had with Foreshadow; also when it had none.
+    pub fn before_first(&self) -> bool {
+        let suffered = self.faults.iter().filter_map(|f| Some((f.onset_s?, f.raise_s)));
+        let first = suffered.min_by(|a, b| a.0.total_cmp(&b.0));
+        first.is_none_or(|(onset, raise)| raise.is_some_and(|r| r < onset))
+    }
+
     /// Bad requests of Foreshadow's arm over the reactive one's.
     pub fn bad_ratio(&self) -> f64 {
         self.bad.1 / self.bad.0.max(1e-9)
@@ -143,12 +150,13 @@ impl fmt::Display for Table<'_> {
         let n = self.0.len().max(1) as f64;
         let bad = self.0.iter().fold((0.0, 0.0), |s, r| (s.0 + r.bad.0, s.1 + r.bad.1));
         let cost = self.0.iter().fold((0.0, 0.0), |s, r| (s.0 + r.replica_s.0, s.1 + r.replica_s.1));
-        let meets = self.0.iter().filter(|r| r.before() && r.bad_ratio() <= 0.5 && r.cost_ratio() <= 1.15).count();
+        let meets = self.0.iter().filter(|r| r.before_first() && r.bad_ratio() <= 0.5 && r.cost_ratio() <= 1.15).count();
         writeln!(
             f,
-            "floor before onset in {} of {} (bar 8 of 10); bad ratio {:.2} pooled, {:.2} median (bar 0.5); cost ratio {:.2} (bar 1.15); all three in {meets}",
-            self.0.iter().filter(|r| r.before()).count(),
+            "floor before production's first violation in {} of {} (bar 8 of 10), before every violation of either arm in {}; bad ratio {:.2} pooled, {:.2} median (bar 0.5); cost ratio {:.2} (bar 1.15); all three in {meets}",
+            self.0.iter().filter(|r| r.before_first()).count(),
             self.0.len(),
+            self.0.iter().filter(|r| r.before()).count(),
             bad.1 / bad.0.max(1e-9 * n),
             median(self.0.iter().map(Row::bad_ratio).collect()),
             cost.1 / cost.0.max(1e-9),

@@ -232,9 +232,9 @@ fn a_new_release_is_met_with_doubt_and_learned_again() {
         sample.scale.release = if i < 100 { "old".into() } else { "new".into() };
         widths.push(width(brain.tick(&sample).capacity_rps));
     }
-    // The shadow measures the new release from its first second on: the doubt is a matter of moments.
+    // The shadow measures the new release from its first second on, and beyond its edge a second tells much: the doubt is a matter of moments.
     let (usual, met) = (widths[80..100].iter().sum::<f64>() / 20.0, widths[100..103].iter().copied().fold(0.0, f64::max));
-    assert!(met > 1.2 * usual, "{usual} {met}");
+    assert!(met > 1.1 * usual, "{usual} {met}");
     assert!(widths[159] < 1.3 * usual, "{usual} {}", widths[159]);
 }
 
