@@ -49,7 +49,7 @@ async fn a_cheaper_class_is_rolled_out_and_taken_back_when_its_rollout_fails() {
     assert!(holder.changes().contains(&(true, "nodes with pool=spot".into())), "{:?}", holder.changes());
     assert!(scene.events().await.iter().any(|e| e.starts_with("TemplateChanged: nodes with pool=spot: other class")));
     // Nothing more while it is under way, and an earlier holder has no say.
-    let generation = scene.deployment().await.metadata.generation;
+    let template = scene.deployment().await.data["spec"]["template"].clone();
     rollout(&scene, 1, json!([])).await;
     assert!(matches!(holder.sizer.round().await, Ok(Step::Keep(_))));
     let refused = Holder::new(&scene, 0).sizer.round().await.expect_err("it has lost the Lease");
@@ -59,7 +59,7 @@ async fn a_cheaper_class_is_rolled_out_and_taken_back_when_its_rollout_fails() {
     assert!(matches!(later.sizer.round().await, Ok(Step::Keep(_))));
     let deployment = scene.deployment().await;
     assert_eq!(template::mark_of(&deployment).expect("readable").map(|m| m.term), Some(2));
-    assert_eq!(deployment.metadata.generation, generation);
+    assert_eq!(deployment.data["spec"]["template"], template);
     let failed = json!([{ "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "no node has room" }]);
     rollout(&scene, 1, failed).await;
     assert_eq!(later.sizer.round().await, Ok(Step::Moved));
