@@ -4,6 +4,7 @@ use crate::scene::{Scene, apply};
 use foreshadow_agent::kubernetes::act::expire;
 use foreshadow_agent::kubernetes::act::mark::expiry;
 use foreshadow_agent::kubernetes::act::resize::{self, wanted};
+use foreshadow_agent::kubernetes::act::{moves, template};
 use foreshadow_agent::kubernetes::sizer::{Sizer, Step};
 use foreshadow_agent::kubernetes::tell::Teller;
 use foreshadow_agent::live::{Latest, Live, Point};
@@ -197,6 +198,83 @@ async fn a_mode_that_recommends_says_so_and_one_that_stops_acting_puts_back() {
     assert!(matches!(step, Step::PutBack(_)), "{step:?}");
     assert_eq!(sizes(&scene).await, ["500m", "500m"]);
     assert!(!marked(&scene).await);
+}
+
+/// What the kubelet would say when it has done what the pods ask for.
+async fn resized(scene: &Scene, cpu: &str) {
+    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    for name in ["web-1", "web-2"] {
+        let status = json!({ "status": { "containerStatuses": [{ "name": "app", "image": "app:1", "imageID": "", "ready": true,
+            "restartCount": 0, "resources": resources(cpu) }] } });
+        pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await.expect("a status");
+    }
+}
+
+/// Processor request of the template.
+async fn written(scene: &Scene) -> String {
+    let deployment = scene.deployment().await;
+    deployment.data["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"].as_str().expect("a size").to_owned()
+}
+
+/// A workload of pods with a size that has stood for long enough, and was written to the template.
+async fn written_back(name: &str) -> Option<(Scene, Holder)> {
+    let scene = Scene::new(api::shared()?, name).await;
+    workload(&scene, "Act").await;
+    let scalers: Api<foreshadow_agent::kubernetes::crd::ShadowScaler> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let spec = json!({ "spec": { "actuation": { "resources": { "writeBack": "Template" } } } });
+    scalers.patch("web", &PatchParams::default(), &Patch::Merge(&spec)).await.expect("patched");
+    let mut holder = Holder::new(&scene, 1);
+    holder.sizer = holder.sizer.written_back_after(std::time::Duration::ZERO);
+    holder.ticks(150, 700.0, 2.9, 0.5);
+    assert!(matches!(holder.sizer.round().await, Ok(Step::Give { .. })));
+    assert!(matches!(holder.sizer.round().await, Ok(Step::Give { .. })), "renewed: the kubelet has not done it yet");
+    assert_eq!(written(&scene).await, "500m");
+    resized(&scene, "1").await;
+    // Nothing is begun for ten minutes after a change; a holder that comes new does not know of it.
+    let mut next = Holder::new(&scene, 2);
+    next.sizer = next.sizer.written_back_after(std::time::Duration::ZERO);
+    assert_eq!(next.sizer.round().await, Ok(Step::Moved));
+    assert_eq!((written(&scene).await.as_str(), sizes(&scene).await), ("1", vec!["1".to_owned(), "1".to_owned()]));
+    assert!(scene.events().await.iter().any(|e| e.starts_with("TemplateChanged: requests cpu 1000m")));
+    rollout(&scene, 2, json!([])).await;
+    assert!(matches!(next.sizer.round().await, Ok(Step::Give { .. })), "renewed");
+    Some((scene, next))
+}
+
+#[tokio::test]
+async fn a_size_that_has_stood_is_written_to_the_template_and_goes_with_its_mode() {
+    let Some((scene, mut holder)) = Box::pin(written_back("sizer-written")).await else { return };
+    mode(&scene, "Observe").await;
+    assert_eq!(holder.sizer.round().await, Ok(Step::Moved));
+    assert_eq!((written(&scene).await.as_str(), scene.deployment().await.annotations().get(template::ANNOTATION)), ("500m", None));
+    assert!(matches!(holder.sizer.round().await, Ok(Step::PutBack(_))));
+    assert_eq!(sizes(&scene).await, ["500m", "500m"]);
+}
+
+#[tokio::test]
+async fn a_written_size_that_nobody_renews_is_put_back() {
+    let Some((scene, _)) = Box::pin(written_back("sizer-forgotten")).await else { return };
+    let swept = moves::sweep(&scene.client, expiry(Timestamp::now(), 3_601.0), false, Some(&scene.workload)).await.expect("listed");
+    assert!(swept.len() == 1 && swept[0].outcome.is_ok(), "{swept:?}");
+    let deployment = scene.deployment().await;
+    assert_eq!(written(&scene).await, "500m");
+    assert!(!deployment.annotations().contains_key(template::ANNOTATION) && !deployment.labels().contains_key(template::LABEL));
+}
+
+#[tokio::test]
+async fn a_template_that_its_owner_writes_again_is_left_to_them() {
+    let Some((scene, mut holder)) = Box::pin(written_back("sizer-theirs")).await else { return };
+    let target = foreshadow_agent::kubernetes::act::carrier::resource("apps/v1", "Deployment");
+    let deployments: Api<DynamicObject> = Api::namespaced_with(scene.client.clone(), &scene.namespace, &target);
+    let theirs = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "app", "resources": resources("750m") }] } } } });
+    deployments.patch("web", &PatchParams::default(), &Patch::Strategic(&theirs)).await.expect("patched");
+    rollout(&scene, 2, json!([])).await;
+    for _ in 0..2 {
+        assert!(matches!(holder.sizer.round().await, Ok(Step::Give { .. })), "the pods' size is another matter");
+        let deployment = scene.deployment().await;
+        assert_eq!((written(&scene).await.as_str(), deployment.annotations().get(template::ANNOTATION)), ("750m", None));
+    }
+    assert!(scene.events().await.iter().any(|e| e.starts_with("TemplateIsTheirs")));
 }
 
 pub async fn mode(scene: &Scene, mode: &str) {

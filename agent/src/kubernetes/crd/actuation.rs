@@ -81,7 +81,8 @@ pub enum WriteBack {
     /// No; a condition tells that new pods start at the old size.
     #[default]
     Never,
-    /// Yes, when the size has stood for a while. This is a rollout.
+    /// Yes, when the size has stood on every pod for an hour. This is a rollout, and writes fields that whoever applied the template owns; when
+    /// they write theirs again, it is left to them.
     Template,
 }
 
