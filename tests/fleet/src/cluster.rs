@@ -78,9 +78,13 @@ const QUICK: [&str; 3] = ["--secure-port=0", "--kube-api-qps=200", "--kube-api-b
 
 fn controllers(assets: &Assets, plane: &ControlPlane) -> error::Result<Vec<Process>> {
     let components = Components { assets, plane, dir: plane.dir() };
+    let stages = plane.dir().join("stages.yaml");
+    write(&stages, include_str!("stages.yaml"))?;
     let kwok = [
         format!("--kubeconfig={}", components.kubeconfig("kwok", "kwok", Some("system:masters"))?),
+        format!("--config={}", stages.display()),
         "--manage-all-nodes=true".into(),
+        "--node-lease-duration-seconds=40".into(),
         format!("--cidr={PODS}"),
         "--node-ip=127.0.0.1".into(),
     ];
