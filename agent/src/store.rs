@@ -3,7 +3,8 @@
 //! Called by the control loop (one [`Store::append`] a tick, on a blocking thread) and by `replay` and `export` (reading, also while
 //! an agent writes). Promises:
 //! * one durable commit (fsync) a tick, before any action of that tick is applied: whatever happens to the process or the machine,
-//!   at most the tick under way is lost, and what was acted on is never unrecorded;
+//!   at most the tick under way is lost, and what was acted on is never unrecorded. Who keeps many histories open waits for the disk with
+//!   every [`MANY_TICKS`]th tick and with every action only: a node's disk has other users, and those ticks may be lost then;
 //! * age and size are bounded; old records go in small steps, a few a tick;
 //! * a file that is damaged or not ours is refused by name and left alone.
 //!
@@ -77,6 +78,9 @@ impl StoreError {
     }
 }
 
+/// Ticks that one of many histories keeps in memory at most.
+pub const MANY_TICKS: usize = 10;
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -92,16 +96,33 @@ pub struct Store {
     db: Database,
     limits: Limits,
     next_seq: u64,
+    /// Ticks that are written at once.
+    batch: usize,
+    /// Ticks that are still to be written, the oldest first; `next_seq` comes after them.
+    waiting: Vec<Waiting>,
+}
+
+/// A tick that is still to be written.
+#[derive(Debug)]
+struct Waiting {
+    at_ms: u64,
+    sample: Vec<u8>,
+    decision: Vec<u8>,
+    actions: Vec<Vec<u8>>,
 }
 
 impl Store {
     /// Opens or creates the file. A file left by a killed process is usable at once.
     pub fn open(path: &Path, limits: Limits) -> Result<Self, StoreError> {
-        Self::open_small(path, limits, 16 << 20)
+        Self::open_with(path, limits, 16 << 20, 1)
     }
 
     /// The same, with a cache of this size: for who keeps many histories open.
     pub fn open_small(path: &Path, limits: Limits, cache_bytes: usize) -> Result<Self, StoreError> {
+        Self::open_with(path, limits, cache_bytes, MANY_TICKS)
+    }
+
+    fn open_with(path: &Path, limits: Limits, cache_bytes: usize, batch: usize) -> Result<Self, StoreError> {
         if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
             std::fs::create_dir_all(dir).map_err(|e| StoreError::io(dir, "cannot be created", &e))?;
         }
@@ -109,7 +130,7 @@ impl Store {
         builder.set_concurrency_mode(redb::ConcurrencyMode::SingleWriter).set_cache_size(cache_bytes);
         let db = builder.create(path).map_err(|e| refuse(path, e))?;
         let next_seq = prepare(&db).map_err(|why| StoreError::unreadable(path, why))?;
-        Ok(Self { db, limits, next_seq })
+        Ok(Self { db, limits, next_seq, batch, waiting: Vec::new() })
     }
 
     /// Number that the next sample gets.
@@ -118,7 +139,8 @@ impl Store {
     }
 
     /// The newest samples that are no older than `not_before_ms`, at most `most` of them, oldest first.
-    pub fn recent(&self, not_before_ms: u64, most: usize) -> Result<Vec<(u64, Sample)>, StoreError> {
+    pub fn recent(&mut self, not_before_ms: u64, most: usize) -> Result<Vec<(u64, Sample)>, StoreError> {
+        self.flush()?;
         let read = self.db.begin_read().map_err(StoreError::database)?;
         let table = read.open_table(SAMPLES).map_err(StoreError::database)?;
         let mut found = Vec::new();
@@ -134,7 +156,8 @@ impl Store {
     }
 
     /// The newest actions, newest first, at most `most`.
-    pub fn recent_actions(&self, most: usize) -> Result<Vec<Action>, StoreError> {
+    pub fn recent_actions(&mut self, most: usize) -> Result<Vec<Action>, StoreError> {
+        self.flush()?;
         let read = self.db.begin_read().map_err(StoreError::database)?;
         let table = read.open_table(ACTIONS).map_err(StoreError::database)?;
         let newest = table.range::<(u64, u32)>(..).map_err(StoreError::database)?.rev().take(most);
@@ -148,6 +171,7 @@ impl Store {
 
     /// Begins a session; its `id` and `first_seq` are filled in, and `warm_from_seq` when there is no warm-up.
     pub fn begin_session(&mut self, mut session: Session, warm_from_seq: Option<u64>) -> Result<Session, StoreError> {
+        self.flush()?;
         let write = self.begin_write()?;
         {
             let mut sessions = write.open_table(SESSIONS).map_err(StoreError::database)?;
@@ -162,28 +186,56 @@ impl Store {
         Ok(session)
     }
 
-    /// Records one tick durably and lets a little of the oldest go; returns its sequence number.
+    /// Records one tick and lets a little of the oldest go; returns its sequence number. Durable when it returns with
+    /// actions; without, as often as was said.
     pub fn append(&mut self, sample: &Sample, decision: &Decision, actions: &[Action]) -> Result<u64, StoreError> {
         let seq = self.next_seq;
+        self.waiting.push(Waiting {
+            at_ms: sample.at_ms,
+            sample: codec::encode(sample.at_ms, sample),
+            decision: codec::encode(sample.at_ms, decision),
+            actions: actions.iter().map(|a| codec::encode(sample.at_ms, a)).collect(),
+        });
+        self.next_seq += 1;
+        if !actions.is_empty() || self.waiting.len() >= self.batch {
+            self.flush()?;
+        }
+        Ok(seq)
+    }
+
+    /// Writes what is still to be written. What cannot be is lost, and its numbers are given again: the file has no holes.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        let Some(newest) = self.waiting.last() else { return Ok(()) };
+        let (first, newest_ms) = (self.next_seq - self.waiting.len() as u64, newest.at_ms);
+        let waiting = std::mem::take(&mut self.waiting);
+        let written = self.write(first, &waiting, newest_ms);
+        if written.is_err() {
+            self.next_seq = first;
+        }
+        written
+    }
+
+    fn write(&self, first: u64, ticks: &[Waiting], newest_ms: u64) -> Result<(), StoreError> {
         let write = self.begin_write()?;
-        let mut added = put(&write, SAMPLES, seq, &codec::encode(sample.at_ms, sample))?;
-        added += put(&write, DECISIONS, seq, &codec::encode(sample.at_ms, decision))?;
-        {
+        let mut added = 0;
+        for (seq, tick) in (first..).zip(ticks) {
+            added += put(&write, SAMPLES, seq, &tick.sample)? + put(&write, DECISIONS, seq, &tick.decision)?;
             let mut table = write.open_table(ACTIONS).map_err(StoreError::database)?;
-            for (index, action) in (0..).zip(actions) {
-                let value = codec::encode(sample.at_ms, action);
-                added += codec::footprint(value.len());
-                table.insert((seq, index), value.as_slice()).map_err(StoreError::database)?;
+            for (index, action) in (0..).zip(&tick.actions) {
+                added += codec::footprint(action.len());
+                table.insert((seq, index), action.as_slice()).map_err(StoreError::database)?;
             }
         }
-        retention::sweep(&write, self.limits, sample.at_ms, added)?;
-        write.commit().map_err(StoreError::database)?;
-        self.next_seq += 1;
-        Ok(seq)
+        retention::sweep(&write, self.limits, newest_ms, added)?;
+        write.commit().map_err(StoreError::database)
     }
 
     /// Takes over samples that another agent recorded, oldest first, in one commit: a decision core is fed with them, nothing was decided here.
     pub fn adopt(&mut self, samples: &[Sample]) -> Result<(), StoreError> {
+        self.flush()?;
         let write = self.begin_write()?;
         let mut next_seq = self.next_seq;
         let (mut added, mut newest_ms) = (0, 0);
@@ -201,6 +253,14 @@ impl Store {
         let mut write = self.db.begin_write().map_err(StoreError::database)?;
         write.set_quick_repair(true);
         Ok(write)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Err(error) = self.flush() {
+            tracing::warn!(%error, "the last ticks of a history could not be written");
+        }
     }
 }
 
@@ -343,6 +403,30 @@ mod tests {
         assert_eq!(kept, [(1, 1_000), (2, 2_000), (3, 3_000), (4, 4_000)]);
         drop(s);
         assert_eq!(store(&dir, FOREVER, u64::MAX).next_seq(), 5);
+    }
+
+    #[test]
+    fn one_of_many_histories_waits_for_the_disk_with_actions_and_now_and_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, copy) = (dir.path().join("h.redb"), dir.path().join("killed.redb"));
+        let limits = Limits { keep: FOREVER, max_bytes: u64::MAX };
+        let mut s = Store::open_small(&path, limits, 1 << 20).unwrap();
+        // What a kill would leave: the file as the disk has it.
+        let left = |s: &mut Store, ticks: std::ops::Range<u64>, actions: &[Action]| {
+            for t in ticks {
+                s.append(&sample(t * 1_000), &Decision::default(), actions).unwrap();
+            }
+            std::fs::copy(&path, &copy).unwrap();
+            Store::open(&copy, limits).unwrap().next_seq()
+        };
+        assert_eq!(left(&mut s, 1..10, &[]), 1, "nine ticks in memory");
+        assert_eq!(left(&mut s, 10..11, &[]), 11, "the tenth takes them along");
+        let action =
+            Action { at_ms: 11_000, kind: ActionKind::Resize { from: "1".into(), to: "2".into() }, reason: "near".into(), applied: true };
+        assert_eq!(left(&mut s, 11..12, &[action]), 12, "an action waits for nobody");
+        assert_eq!(left(&mut s, 12..14, &[]), 12);
+        drop(s);
+        assert_eq!(Store::open(&path, limits).unwrap().next_seq(), 14, "an end in order loses nothing");
     }
 
     #[test]

@@ -252,7 +252,7 @@ impl UpstreamBody {
 impl Reading {
     /// The answer ended: keeps the connection, if it can take another request, and closes the account.
     fn end(&mut self) {
-        let reusable = self.connection.take().and_then(|mut c| c.is_reusable().then_some(c));
+        let reusable = self.connection.take().and_then(|mut c| c.rest().then_some(c));
         if let (Some(connection), Some(endpoint)) = (reusable, &self.flight.endpoint) {
             self.flight.look_at(&connection);
             if !endpoint.keep(connection) {

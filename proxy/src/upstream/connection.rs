@@ -14,8 +14,8 @@ use crate::peer::Certificate;
 use crate::tls::material::suite_name;
 use crate::tls::{counts, facts};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Request, Response};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Request, Response, Version};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -46,6 +46,8 @@ pub struct H1 {
     /// Rings the bell.
     waker: Waker,
     over: bool,
+    /// Its answer is its last one.
+    last: bool,
     /// Its socket, which `driver` holds open.
     socket: RawFd,
     /// What is known of it.
@@ -133,6 +135,16 @@ impl H1 {
         rtt::smoothed_us(unsafe { BorrowedFd::borrow_raw(self.socket) })
     }
 
+    /// Nobody is to be woken by an idle connection any more; whether it is worth keeping. What its peer does from now on is noticed when it is taken
+    /// ([`Self::is_reusable`]): driving it here would have hyper make room for another answer while this one still holds the buffer.
+    pub fn rest(&mut self) -> bool {
+        if self.last {
+            return self.is_reusable();
+        }
+        self.bell.rings_for(Waker::noop());
+        !self.over
+    }
+
     /// Drives it once and tells whether it can take another request. Nobody is to be woken by an idle connection, not even by the next
     /// request that is given to it: that request drives it anyway.
     pub fn is_reusable(&mut self) -> bool {
@@ -158,7 +170,7 @@ impl H1 {
     /// When the connection breaks; a request that was not touched is put back.
     pub async fn send(&mut self, parcel: &mut Parcel) -> Result<Response<Incoming>, ProxyError> {
         let Some(request) = parcel.take() else { return Err(ProxyError::Reset("nothing to send")) };
-        let Self { send, driver, bell, waker, over, .. } = self;
+        let Self { send, driver, bell, waker, over, last, .. } = self;
         bell.muted.store(true, Ordering::Relaxed);
         let mut answer = pin!(send.try_send_request(request));
         bell.muted.store(false, Ordering::Relaxed);
@@ -173,7 +185,15 @@ impl H1 {
         .await
         .map_err(|error| put_back(error, parcel))
         .and_then(framed_once)
+        .inspect(|answer| *last = ends_connection(answer))
     }
+}
+
+/// Whether no other answer comes after this one: its end is the connection's, or it says so (RFC 9112, section 9.3).
+fn ends_connection(answer: &Response<Incoming>) -> bool {
+    let headers = answer.headers();
+    let framed = answer.body().is_end_stream() || answer.body().size_hint().exact().is_some() || headers.contains_key(TRANSFER_ENCODING);
+    !framed || answer.version() < Version::HTTP_11 || headers.contains_key(CONNECTION)
 }
 
 /// An answer that says its length in two ways may be read in two ways; such a one is nobody's (RFC 9112, section 6.3).
@@ -208,7 +228,7 @@ pub async fn begin_h1(stream: Stream, limit: Option<u32>) -> Result<H1, ProxyErr
     }
     let (send, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(|e| ProxyError::reset(&e))?;
     let bell = Arc::<Bell>::default();
-    let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, socket, connected, name: None };
+    let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, last: false, socket, connected, name: None };
     // A new connection wants one poll before it takes a request.
     poll_fn(|cx| {
         fresh.drive(cx);

@@ -55,7 +55,7 @@ impl Agents {
         };
         let (node, controller) = (config("foreshadow-node").await?, config("foreshadow-controller").await?);
         let reports = write("reports.token", token(client, "foreshadow-node", "foreshadow").await?)?;
-        let names: Vec<String> = (0..nodes).map(|i| format!("agent-{i:03}")).collect();
+        let names: Vec<String> = (0..nodes.into()).map(name).collect();
         objects::agents(client, &names).await?;
         let agent = |(i, name): (u16, &String)| {
             let mut command = Command::new(&program);
@@ -91,6 +91,11 @@ impl Agents {
     pub fn all_run(&mut self) -> Result<(), Error> {
         self.agents.iter_mut().chain([&mut self.controller]).try_for_each(|p| p.check().map_err(failed("a program of ours")))
     }
+}
+
+/// Name of an agent's pod.
+pub fn name(i: usize) -> String {
+    format!("agent-{i:03}")
 }
 
 /// The agent beside this program, built when cargo started us.

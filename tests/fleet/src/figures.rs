@@ -1,14 +1,16 @@
 //! The figures, as a table and for the file.
 
 use crate::Args;
-use crate::agents::Spent;
+use crate::agents::{self, Spent};
 use crate::audit::Asked;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The bar of an agent: of one core, and bytes.
+/// The bars of an agent: of one core for the pods of a node; for each workload that it holds a decision (10 ms) a second and training (1 s) a
+/// minute; bytes.
 const CPU: f64 = 0.05;
+const CPU_HELD: f64 = 0.010 + 1.0 / 60.0;
 const MEMORY: f64 = 100e6;
 /// Who is ours.
 const OURS: [&str; 2] = ["foreshadow-node", "foreshadow-controller"];
@@ -52,6 +54,8 @@ pub struct Figures {
     pub held: Spread,
     /// Processor time of an agent, of one core.
     pub agent_cpu_ratio: Spread,
+    /// The same, as a share of what it may take with what it holds.
+    pub agent_cpu_of_budget_ratio: Spread,
     /// Memory of an agent.
     pub agent_resident_bytes: Spread,
     /// The controller.
@@ -66,6 +70,8 @@ impl Figures {
         // An agent that holds nothing is in no Lease.
         let none = usize::from(args.nodes).saturating_sub(holders.len());
         let held = holders.values().map(|n| *n as f64).chain(std::iter::repeat_n(0.0, none));
+        let budget = |i: usize| CPU + CPU_HELD * holders.get(&agents::name(i)).map_or(0.0, |n| *n as f64);
+        let of_budget = spent.0.iter().enumerate().map(|(i, s)| s.cpu_ratio / budget(i));
         let rates = |by: BTreeMap<String, u64>| by.into_iter().map(|(what, n)| (what, n as f64 / seconds)).collect();
         Self {
             nodes: args.nodes,
@@ -74,6 +80,7 @@ impl Figures {
             seconds,
             held: Spread::of(held),
             agent_cpu_ratio: Spread::of(spent.0.iter().map(|s| s.cpu_ratio)),
+            agent_cpu_of_budget_ratio: Spread::of(of_budget),
             agent_resident_bytes: Spread::of(spent.0.iter().map(|s| s.resident_bytes)),
             controller: spent.1,
             requests_per_s: asked.into_iter().map(|(who, by)| (who, rates(by))).collect(),
@@ -87,7 +94,8 @@ impl Figures {
         format!(
             "{} workloads, {} pods on {} simulated nodes, {:.0} s\n\
              workloads an agent holds: {:.0} to {:.0}, median {:.0}\n\
-             processor of an agent: median {:.2} %, most {:.2} % of one core   (bar {:.0} %: {})\n\
+             processor of an agent: median {:.2} %, most {:.2} % of one core\n\
+             of the bar ({:.0} % for its pods, {:.1} % for each workload it holds): median {:.2}, most {:.2}   ({})\n\
              memory of an agent: median {:.0} MB, most {:.0} MB   (bar {:.0} MB: {})\n\
              controller: {:.2} % of one core, {:.0} MB\n\
              requests a second to the API server:\n{}",
@@ -101,7 +109,10 @@ impl Figures {
             100.0 * cpu.median,
             100.0 * cpu.max,
             100.0 * CPU,
-            held(cpu.max, CPU),
+            100.0 * CPU_HELD,
+            self.agent_cpu_of_budget_ratio.median,
+            self.agent_cpu_of_budget_ratio.max,
+            held(self.agent_cpu_of_budget_ratio.max, 1.0),
             memory.median / 1e6,
             memory.max / 1e6,
             MEMORY / 1e6,

@@ -172,7 +172,7 @@ impl Holding {
 /// Reads samples of an open history.
 pub fn samples_of(store: Shared, since_ms: u64, most: usize) -> impl FnOnce() -> Vec<Sample> + Send {
     move || {
-        let store = store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
         store.recent(since_ms + 1, most).unwrap_or_default().into_iter().map(|(_, sample)| sample).collect()
     }
 }
