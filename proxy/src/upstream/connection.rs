@@ -228,7 +228,8 @@ pub async fn begin_h1(stream: Stream, limit: Option<u32>) -> Result<H1, ProxyErr
     }
     let (send, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(|e| ProxyError::reset(&e))?;
     let bell = Arc::<Bell>::default();
-    let mut fresh = H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, last: false, socket, connected, name: None };
+    let mut fresh =
+        H1 { send, driver: Box::pin(driver), waker: bell.clone().into(), bell, over: false, last: false, socket, connected, name: None };
     // A new connection wants one poll before it takes a request.
     poll_fn(|cx| {
         fresh.drive(cx);
