@@ -126,14 +126,14 @@ impl Mover {
         let ((change, original, reason), scaler) = (what, watched::key(round.scaler));
         let expires = expiry(Timestamp::now(), TTL_S);
         let mark = Mark { value: Some(change.clone()), original, expires, scaler, term: round.term, reason: reason.to_owned() };
-        template::put(&self.client, &round.production.object, change, &mark, dry_run).await.map(|_| ())
+        moves::put(&self.client, &round.production.object, change, &mark, dry_run).await.map(|_| ())
     }
 
     async fn take_back(&mut self, round: &Round<'_>, mark: Option<Mark<Option<Change>>>, reason: &str) -> Result<Duration, Refusal> {
         let Some(mark) = mark else { return Ok(Duration::ZERO) };
         let from = mark.value.as_ref().map_or_else(String::new, Change::to_string);
         self.record(from, "the template's own".into(), reason).await?;
-        template::take_back(&self.client, &round.production.object, &mark).await?;
+        moves::take_back(&self.client, &round.production.object, &mark).await?;
         self.under_way = false;
         if matches!(template::rollout(&round.production.object), Rollout::Failed(_)) {
             self.declined = mark.value.clone().map(|change| (change, Instant::now()));
@@ -145,7 +145,7 @@ impl Mover {
     /// Gives up a written size that somebody has written over: the template is theirs, and there is to be no fight about it.
     async fn leave(&mut self, round: &Round<'_>, mark: Option<Mark<Option<Change>>>, written: Sizing) -> Result<Option<Duration>, Refusal> {
         let Some(mark) = mark else { return Ok(None) };
-        template::take_back(&self.client, &round.production.object, &mark).await?;
+        moves::take_back(&self.client, &round.production.object, &mark).await?;
         let why = format!("somebody has written over {} in the template: it is left to them", written.size);
         self.teller.normal("TemplateIsTheirs", &why).await;
         (self.under_way, self.declined) = (false, Some((Change::Size(written), Instant::now())));

@@ -101,6 +101,38 @@ pub fn own_nodes(all: &BTreeMap<String, String>, mark: Option<&Mark<Option<Chang
     all.iter().filter(|(k, _)| !ours(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
+/// Makes a change together with its mark. With `dry_run` the API server checks everything and stores nothing.
+///
+/// # Errors
+/// What the API server said: 409 when somebody else owns a field of it.
+pub async fn put(
+    client: &Client,
+    deployment: &DynamicObject,
+    change: &Change,
+    mark: &Mark<Option<Change>>,
+    dry_run: bool,
+) -> Result<DynamicObject, Refusal> {
+    let namespace = deployment.namespace().unwrap_or_default();
+    match change {
+        Change::Size(_) => write_back::write(client, deployment, change, mark, dry_run).await,
+        Change::Class(_) | Change::Bandwidth { .. } => {
+            template::apply(client, &namespace, &deployment.name_any(), Some((change, mark)), dry_run).await
+        }
+    }
+}
+
+/// Takes back what its mark says.
+///
+/// # Errors
+/// What the API server said.
+pub async fn take_back(client: &Client, deployment: &DynamicObject, mark: &Mark<Option<Change>>) -> Result<DynamicObject, Refusal> {
+    let namespace = deployment.namespace().unwrap_or_default();
+    match &mark.value {
+        Some(Change::Size(_)) => write_back::undo(client, deployment, mark).await,
+        _ => template::apply(client, &namespace, &deployment.name_any(), None, false).await,
+    }
+}
+
 /// Takes back changes whose time is over; with `every` all of them; of one ShadowScaler, `namespace/name`, or all.
 ///
 /// # Errors
@@ -119,7 +151,7 @@ pub async fn sweep(client: &Client, now: Timestamp, every: bool, of: Option<&str
             }
         };
         let Some(mark) = mark.filter(|m| (every || m.is_overdue(now)) && of.is_none_or(|one| one == m.scaler)) else { continue };
-        let outcome = template::take_back(client, &deployment, &mark).await.map(|_| Outcome::Restored);
+        let outcome = take_back(client, &deployment, &mark).await.map(|_| Outcome::Restored);
         swept.push(Swept { namespace, title, scaler: mark.scaler, outcome });
     }
     Ok(swept)

@@ -8,7 +8,6 @@ use super::carrier::resource;
 use super::mark::Mark;
 use super::refusal::Refusal;
 use super::resize::Sizing;
-use super::write_back;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt};
@@ -132,38 +131,6 @@ pub fn rollout(deployment: &DynamicObject) -> Rollout {
         && number(&status["availableReplicas"]) >= replicas
         && number(&status["replicas"]) == number(&status["updatedReplicas"]);
     if current && all { Rollout::Complete } else { Rollout::Underway }
-}
-
-/// Makes a change together with its mark. With `dry_run` the API server checks everything and stores nothing.
-///
-/// # Errors
-/// What the API server said: 409 when somebody else owns a field of it.
-pub async fn put(
-    client: &Client,
-    deployment: &DynamicObject,
-    change: &Change,
-    mark: &Mark<Option<Change>>,
-    dry_run: bool,
-) -> Result<DynamicObject, Refusal> {
-    let namespace = deployment.namespace().unwrap_or_default();
-    match change {
-        Change::Size(_) => write_back::write(client, deployment, change, mark, dry_run).await,
-        Change::Class(_) | Change::Bandwidth { .. } => {
-            apply(client, &namespace, &deployment.name_any(), Some((change, mark)), dry_run).await
-        }
-    }
-}
-
-/// Takes back what its mark says.
-///
-/// # Errors
-/// What the API server said.
-pub async fn take_back(client: &Client, deployment: &DynamicObject, mark: &Mark<Option<Change>>) -> Result<DynamicObject, Refusal> {
-    let namespace = deployment.namespace().unwrap_or_default();
-    match &mark.value {
-        Some(Change::Size(_)) => write_back::undo(client, deployment, mark).await,
-        _ => apply(client, &namespace, &deployment.name_any(), None, false).await,
-    }
 }
 
 /// Applies a change of class or bandwidth with its mark; `None` gives up whatever we changed, which puts back what was there.

@@ -1,6 +1,6 @@
 //! A size written to the template (`actuation.resources.writeBack: Template`), so that pods that start later have it from the start.
 //!
-//! Called through `template`. Resources of a template belong to whoever applied it, and server-side apply would refuse ours for ever: this
+//! Called through `moves`. Resources of a template belong to whoever applied it, and server-side apply would refuse ours for ever: this
 //! one change is therefore a plain patch, made only where the spec asks for it by name. Promises: written once a size has stood on every pod
 //! for [`STANDS`]; what stood before is in the mark and is put back; a template that somebody has written since is theirs and stays so.
 
