@@ -12,6 +12,7 @@ use super::template::{self, Change, MANAGER};
 use crate::kubernetes::crd::Mode;
 use crate::kubernetes::crd::ShadowScalerSpec;
 use crate::kubernetes::crd::actuation::WriteBack;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt};
@@ -59,9 +60,9 @@ pub fn is_theirs(deployment: &DynamicObject, written: &Sizing) -> bool {
 }
 
 fn size(deployment: &DynamicObject, container: &str) -> Option<Size> {
-    let containers = deployment.data["spec"]["template"]["spec"]["containers"].as_array()?;
-    let found = containers.iter().find(|c| c["name"] == container)?;
-    serde_json::from_value(found["resources"].clone()).ok()
+    let spec = serde_json::from_value(deployment.data["spec"]["template"]["spec"].clone()).ok()?;
+    // Processor and memory: what else a template asks for is not ours.
+    resize::wanted(&Pod { spec: Some(spec), ..Pod::default() }, container)
 }
 
 /// Writes a size with its mark, provided the Deployment is as it was read.
@@ -116,7 +117,6 @@ async fn patch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::api::core::v1::Pod;
 
     fn sizing(cpu: &str) -> Sizing {
         let requests = [("cpu".to_owned(), cpu.to_owned())].into();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn deployment(cpu: &str) -> DynamicObject {
-        let containers = json!([{ "name": "app", "resources": { "requests": { "cpu": cpu } } }]);
+        let containers = json!([{ "name": "app", "resources": { "requests": { "cpu": cpu, "ephemeral-storage": "1Gi" } } }]);
         serde_json::from_value(json!({ "metadata": { "name": "web" }, "spec": { "template": { "spec": { "containers": containers } } } }))
             .unwrap()
     }
