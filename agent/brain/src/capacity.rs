@@ -6,6 +6,7 @@
 pub mod channel;
 pub mod edge;
 pub mod grid;
+pub mod incurable;
 pub mod knee;
 pub mod scale;
 
@@ -13,6 +14,7 @@ use crate::math::{sigmoid, slope};
 use crate::series::{Observation, Window};
 use edge::{Edge, Regime};
 use grid::{LogEstimate, moments};
+use incurable::Incurable;
 use scale::ScaleLearner;
 
 /// Capacity counts as known below this standard deviation of its logarithm.
@@ -33,6 +35,9 @@ const RECOVERY: f64 = 0.5;
 /// Bad requests that production's load should bring within the filter's memory from which on its own numbers count for half.
 const INFORMED_AT: f64 = 30.0;
 
+/// Share of bad requests up to which capacity can still be told beside what no replica cures.
+pub const MOST_EXCUSED: f64 = 0.25;
+
 /// The fused tracker.
 #[derive(Debug, Clone)]
 pub struct Capacity {
@@ -40,6 +45,7 @@ pub struct Capacity {
     target_ratio: f64,
     production: Edge,
     shadow: Edge,
+    incurable: Incurable,
     scale: ScaleLearner,
     shadow_size: f64,
     fused: Option<LogEstimate>,
@@ -58,6 +64,7 @@ impl Capacity {
             target_ratio,
             production: Edge::by_bad_only(threshold_ms, target_ratio, start_s),
             shadow: Edge::new(threshold_ms, target_ratio, start_s),
+            incurable: Incurable::new(1.0 - target_ratio, start_s),
             scale: ScaleLearner::new(1.0),
             shadow_size: 1.0,
             fused: None,
@@ -74,6 +81,7 @@ impl Capacity {
             Some(path) => self.production.observe(path, seen.replicas, seen.since_last_s, 1.5 * path.arrival_rps / seen.replicas),
             None => self.production.pass(seen.since_last_s),
         }
+        self.excuse(seen);
         // Before its edge is known, the shadow is searched for where production's share of load puts it.
         let guess = 1.3 * self.production.rate() * seen.shadow_size;
         match &seen.shadow {
@@ -81,6 +89,16 @@ impl Capacity {
             None => self.shadow.pass(seen.since_last_s),
         }
         self.fuse(seen);
+    }
+
+    /// What no replica cures is no evidence of either instance's edge: they run the same release and depend on the same.
+    fn excuse(&mut self, seen: &Observation) {
+        let Some(path) = &seen.production else { return };
+        let queued = matches!(self.production.regime(), Regime::Saturated | Regime::Draining);
+        self.incurable.observe(seen.since_last_s, path.arrival_rps / seen.replicas, path.requests, path.bad, queued);
+        let share = self.incurable.share().min(MOST_EXCUSED);
+        self.production.excuse(share);
+        self.shadow.excuse(share);
     }
 
     fn notice_changes(&mut self, seen: &Observation) {
@@ -182,6 +200,11 @@ impl Capacity {
         let near = self.recent.points().rev().skip_while(|p| p.0 > at_s + 3.0).take_while(|p| p.0 > at_s - 3.0);
         let (sum, n) = near.fold((0.0, 0.0), |(s, n), p| (s + p.1, n + 1.0));
         (n > 0.0).then(|| (sum / n).exp())
+    }
+
+    /// Share of requests that is bad whatever the load; 0 when nothing says so.
+    pub fn incurable(&self) -> f64 {
+        self.incurable.share()
     }
 
     /// ln C of the shadow itself.

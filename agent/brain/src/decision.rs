@@ -96,7 +96,7 @@ pub struct CopyPlan {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Alarm {
-    /// `forecast_violation`, `capacity_falling`, `stale_data`, `shadow_useless`, ...
+    /// `forecast_violation`, `capacity_falling`, `stale_data`, `shadow_useless`, `cannot_help`, `bad_whatever_load`, ...
     pub kind: String,
     /// Since when, milliseconds since the epoch.
     pub since_ms: u64,

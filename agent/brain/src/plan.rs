@@ -2,7 +2,9 @@
 //!
 //! need = load / (capacity x headroom) at the time an asked-for replica would take traffic, at a quantile of the *ratio's* distribution (errors of
 //! load and capacity are independent: multiplying their worst cases would ask for too much). Raised in bounded steps once the need
-//! clearly exceeds what stands, lowered only after the need was lower for a while, never on stale data. Called by [`crate::Brain`].
+//! clearly exceeds what stands, lowered only after the need was lower for a while, never on stale data. A floor of which nothing can be said any more
+//! (far below its edge production tells nothing) is held for a while, then given back by and by: what is missed then shows again. Called by
+//! [`crate::Brain`].
 
 use crate::capacity::grid::LogEstimate;
 use crate::decision::Plan;
@@ -25,8 +27,14 @@ const CERTAIN: f64 = 0.72;
 /// The reactive path's own count is taken as the base when it exceeds the need by this much: while a floor stands, an autoscaler takes the
 /// replicas it finds for its own.
 const CALM: f64 = 0.3;
+/// What is extrapolated may ask for this share of what takes traffic beyond it (and a step); beyond that, replicas must be missing already: a burst of
+/// bad requests looks like a capacity in free fall while the replicas that end it still start.
+const AHEAD: f64 = 0.1;
 /// Part of the time until an asked-for replica takes traffic over which needs are taken together.
 const STEADY: f64 = 0.15;
+/// A floor without knowledge is held for so many times the lowering delay, then loses this share of itself with each.
+const HELD: f64 = 3.0;
+const GIVEN_BACK: u32 = 10;
 /// After so many start-up times a need that stands is answered in full.
 const FADES: f64 = 6.0;
 
@@ -41,6 +49,8 @@ pub struct Outlook {
     pub load: Option<(f64, f64)>,
     /// ln capacity then.
     pub capacity: Option<LogEstimate>,
+    /// ln capacity now.
+    pub capacity_now: Option<LogEstimate>,
     /// Median capacity a minute ago.
     pub capacity_before: Option<f64>,
     /// Replicas that take traffic.
@@ -67,6 +77,7 @@ pub struct Planner {
     raw: Window,
     over: u32,
     base: Option<(f64, f64)>,
+    unknown_s: Option<f64>,
 }
 
 impl Planner {
@@ -78,6 +89,7 @@ impl Planner {
             raw: Window::new(settings.replica_start_s.max(1.0)),
             over: 0,
             base: None,
+            unknown_s: None,
         }
     }
 
@@ -93,9 +105,11 @@ impl Planner {
             return (format!("numbers are missing or old: {} stays", self.words()), "fresh numbers from production".into());
         }
         let (Some(load), Some(capacity)) = (outlook.load, outlook.capacity) else {
-            let reason = format!("what a replica can take is not known yet: {}", self.words());
+            self.give_back(outlook.at_s, settings);
+            let reason = format!("what a replica can take is not known: {}", self.words());
             return (reason, "a shadow near its limit, or production near its own".into());
         };
+        self.unknown_s = None;
         let mut need = need(load, capacity, settings);
         need = self.steady(need, outlook);
         need = self.cautious(need, outlook);
@@ -138,6 +152,16 @@ impl Planner {
         need.min((need * (CERTAIN + (1.0 - CERTAIN) * stood * stood)).max(base + 1.0))
     }
 
+    /// Without knowledge of capacity: the floor that stands, for a while.
+    fn give_back(&mut self, now_s: f64, settings: &Settings) {
+        let Some(floor) = self.floor else { return };
+        let since_s = *self.unknown_s.get_or_insert(now_s);
+        if now_s - since_s > HELD * settings.lower_after_s {
+            self.floor = Some(floor - (floor / GIVEN_BACK).max(1).min(floor.saturating_sub(settings.min_replicas)));
+            self.unknown_s = Some(since_s + settings.lower_after_s);
+        }
+    }
+
     /// Moves the floor towards a need.
     fn follow(&mut self, need: f64, outlook: &Outlook, settings: &Settings) {
         let (low, high) = (settings.min_replicas.min(settings.max_replicas), settings.max_replicas);
@@ -146,7 +170,9 @@ impl Planner {
         self.over = if excess > RAISE_AT { self.over + 1 } else { 0 };
         let raise = self.over >= SUSTAINED || excess > SURE_AT;
         let whole = (need - RAISE_AT).ceil().clamp(f64::from(low), f64::from(high)) as u32;
-        let reach = standing.max(outlook.ready).max(outlook.desired.min(high)).saturating_add(settings.max_step_up.max(1));
+        let step = settings.max_step_up.max(1);
+        let reach = standing.max(outlook.ready).max(outlook.desired.min(high)).saturating_add(step);
+        let reach = reach.min(ahead(outlook, settings)).max(standing);
         let wanted = if whole > standing && !raise { standing } else { whole.min(reach) };
         self.needs.push(outlook.at_s, f64::from(wanted));
         let held = self.needs.max().unwrap_or(f64::from(wanted)) as u32;
@@ -184,6 +210,13 @@ impl Planner {
     }
 }
 
+/// How far a floor may be raised: to some more than take traffic, or to as many as are needed by what a replica takes already.
+fn ahead(outlook: &Outlook, settings: &Settings) -> u32 {
+    let needed = outlook.load.zip(outlook.capacity_now).map_or(0.0, |(load, capacity)| need(load, capacity, settings));
+    let more = (f64::from(outlook.ready) * (1.0 + AHEAD)) as u32 + settings.max_step_up.max(1);
+    more.max(needed.ceil() as u32)
+}
+
 /// Replicas needed at the chosen quantile of load over capacity.
 pub fn need(load: (f64, f64), capacity: LogEstimate, settings: &Settings) -> f64 {
     let headroom = if settings.headroom > 0.0 { settings.headroom.clamp(0.05, 20.0) } else { 1.0 };
@@ -218,6 +251,7 @@ mod tests {
             horizon_s: 6.0,
             load: Some((rps.ln(), 0.05)),
             capacity: Some(LogEstimate { mean: c.ln(), sd: 0.05 }),
+            capacity_now: Some(LogEstimate { mean: c.ln(), sd: 0.05 }),
             capacity_before: Some(100.0),
             ready: 4,
             desired: 4,
@@ -245,6 +279,16 @@ mod tests {
     }
 
     #[test]
+    fn a_fall_that_is_only_extrapolated_asks_for_a_little_more_than_runs() {
+        let (settings, mut planner) = (settings(), Planner::new(&settings()));
+        let falling = Outlook { capacity_now: Some(LogEstimate { mean: 70f64.ln(), sd: 0.05 }), ..outlook(0.0, 300.0, 20.0) };
+        let floors: Vec<_> = (0..20).map(|t| planner.plan(&Outlook { at_s: f64::from(t), ..falling.clone() }, &settings).floor).collect();
+        assert_eq!(floors.last(), Some(&Some(7)), "five are needed now, four run, and a step of three: {floors:?}");
+        let fallen = Outlook { capacity_now: falling.capacity, at_s: 20.0, ..falling };
+        assert!(planner.plan(&fallen, &settings).floor > Some(7));
+    }
+
+    #[test]
     fn nothing_known_means_no_floor_and_stale_keeps_it() {
         let (settings, mut planner) = (settings(), Planner::new(&settings()));
         let unknown = Outlook { capacity: None, ..outlook(0.0, 300.0, 100.0) };
@@ -252,6 +296,23 @@ mod tests {
         planner.plan(&outlook(1.0, 500.0, 100.0), &settings);
         let stale = Outlook { stale: true, ..outlook(100.0, 1.0, 100.0) };
         assert_eq!(planner.plan(&stale, &settings).floor, Some(5));
+    }
+
+    #[test]
+    fn a_floor_of_which_nothing_is_known_any_more_is_held_and_then_given_back_by_and_by() {
+        let (settings, mut planner) = (settings(), Planner::new(&settings()));
+        (0..9).for_each(|t| drop(planner.plan(&outlook(f64::from(t), 1_500.0, 100.0), &settings)));
+        let standing = planner.plan(&outlook(9.0, 1_500.0, 100.0), &settings).floor.unwrap();
+        let mut at = |t: u32| {
+            let unknown = Outlook { capacity: None, ..outlook(f64::from(t), 300.0, 100.0) };
+            planner.plan(&unknown, &settings).floor.unwrap()
+        };
+        assert!(standing > 8);
+        assert!((10..40).all(|t| at(t) == standing), "it is held");
+        assert_eq!(at(41), standing - 1);
+        assert_eq!(at(50), standing - 1);
+        assert_eq!(at(51), standing - 2);
+        assert_eq!((52..400).map(&mut at).last(), Some(settings.min_replicas));
     }
 
     #[test]

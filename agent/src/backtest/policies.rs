@@ -103,6 +103,7 @@ fn outlook(point: &Point, shadow: bool, pool: &Pool, reactive: u32, settings: &S
         horizon_s: settings.replica_start_s,
         load: point.load_then,
         capacity: if shadow { point.capacity_then } else { point.capacity_then_alone },
+        capacity_now: if shadow { point.capacity } else { point.capacity_then_alone },
         capacity_before: None,
         ready: pool.ready,
         desired: pool.desired,

@@ -2,6 +2,7 @@
 
 use super::{Brain, SAFETY_S};
 use crate::capacity::grid::LogEstimate;
+use crate::capacity::{Capacity, MOST_EXCUSED};
 use crate::features::DIM;
 use crate::math::bounded;
 use crate::plan::{Outlook, need};
@@ -20,12 +21,14 @@ const WITHIN: (f64, f64) = (0.75, 1.5);
 impl Brain {
     pub(super) fn outlook(&mut self, seen: &Observation, sample: &Sample) -> Outlook {
         let horizon_s = self.startup.seconds() + seen.seconds.min(60.0) + SAFETY_S;
-        let cannot_help = self.watch.cannot_help(seen, &self.capacity, 1.0 - self.settings.target_ratio);
+        let slow = self.watch.cannot_help(seen, &self.capacity, 1.0 - self.settings.target_ratio);
+        let cannot_help = slow.or_else(|| (self.capacity.incurable() > MOST_EXCUSED).then(|| whatever_the_load(&self.capacity)));
         let mut outlook = Outlook {
             at_s: seen.at_s,
             horizon_s,
             load: self.load.log_forecast(self.settings.horizons_s.len()),
             capacity: self.capacity.forecast(horizon_s),
+            capacity_now: self.capacity.now(),
             capacity_before: self.capacity.before(seen.at_s, 60.0),
             ready: sample.scale.ready,
             desired: sample.scale.desired,
@@ -91,6 +94,11 @@ impl Brain {
         }
         Some(high)
     }
+}
+
+/// What more replicas do not cure, in words.
+pub(super) fn whatever_the_load(capacity: &Capacity) -> String {
+    format!("{:.0} % of requests are bad however little load a replica has: more of them do not cure it", 100.0 * capacity.incurable())
 }
 
 /// What the reactive path asks for; where it does not say, what is asked for beyond the floor.

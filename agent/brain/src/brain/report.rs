@@ -1,6 +1,6 @@
 //! Forecasts and alarms of a decision, from what the brain knows.
 
-use super::Brain;
+use super::{Brain, outlook};
 use crate::capacity::grid::LogEstimate;
 use crate::decision::{Band, Forecast};
 use crate::math::{bounded, log_band, normal_cdf};
@@ -57,6 +57,8 @@ impl Brain {
         self.alarms.state("shadow_useless", now_ms, useless.filter(|_| seen.shadow_present));
         let cannot = outlook.cannot_help.clone().or_else(|| self.load_jump(seen, outlook));
         self.alarms.state("cannot_help", now_ms, cannot);
+        let share = self.capacity.incurable();
+        self.alarms.state("bad_whatever_load", now_ms, (share > 0.0).then(|| outlook::whatever_the_load(&self.capacity)));
         self.alarms.state("demoted", now_ms, outlook.demoted.clone());
     }
 

@@ -23,6 +23,7 @@ pub struct Channel {
     base: Decayed,
     dispersion: Decayed,
     shift: f64,
+    excused: f64,
 }
 
 /// The curve with its present base, ready to be evaluated many times.
@@ -61,7 +62,7 @@ impl Channel {
     pub fn new(anchor: f64, steepness: f64) -> Self {
         let mut dispersion = Decayed::default();
         dispersion.add_weighted(2.5, 10.0, 1.0);
-        Self { anchor: anchor.clamp(1e-4, 0.5), steepness, base: Decayed::default(), dispersion, shift: 0.0 }
+        Self { anchor: anchor.clamp(1e-4, 0.5), steepness, base: Decayed::default(), dispersion, shift: 0.0, excused: 0.0 }
     }
 
     /// The same evidence with another anchor (the cut moved a little).
@@ -73,7 +74,17 @@ impl Channel {
     /// The curve as known now.
     pub fn curve(&self) -> Curve {
         let base = bounded(self.base.get().unwrap_or(0.0), 0.0, 0.7 * self.anchor);
+        if self.excused > base {
+            // The objective cannot be met: the edge is where load adds to what is bad what it tolerates.
+            return Curve { base: self.excused, steepness: self.steepness, offset: logit(self.anchor) };
+        }
         Curve { base, steepness: self.steepness, offset: logit((self.anchor - base) / (1.0 - base)) }
+    }
+
+    /// Sets a share that exceeds whatever the load, as others know it (0: none); answers whether one came or went.
+    pub fn excuse(&mut self, share: f64) -> bool {
+        let before = std::mem::replace(&mut self.excused, bounded(share, 0.0, 0.9));
+        (before > 0.0) != (self.excused > 0.0)
     }
 
     /// Share of requests that exceed whatever the load, as seen far below the edge.

@@ -173,6 +173,13 @@ impl Edge {
         self.estimate = self.grid.as_mut().map(Grid::settle);
     }
 
+    /// Sets the share of requests that is bad whatever the load. When it comes or goes, what was believed was wrong.
+    pub fn excuse(&mut self, share: f64) {
+        if self.bad.excuse(share) {
+            self.widen(MISTAKEN_SD);
+        }
+    }
+
     /// Widens the estimate: after a gap or a new release.
     pub fn widen(&mut self, sd: f64) {
         if let Some(grid) = &mut self.grid {
