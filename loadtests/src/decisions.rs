@@ -7,6 +7,7 @@
 use crate::cpu::thread_cpu;
 use crate::demo::error::Error;
 use crate::entry::write_figures;
+use crate::say;
 use crate::scaling::cases::{Load, MIXED};
 use crate::scaling::policies::Foreshadow;
 use crate::scaling::policies::foreshadow::settings;
@@ -135,10 +136,10 @@ pub fn measure(scenario: &Scenario, seed: u64) -> Figures {
 /// # Errors
 /// When the file of figures cannot be written.
 pub async fn run(args: &Args) -> Result<(), Error> {
-    println!("simulating {} h of mixed trouble, then deciding on its samples", args.hours);
+    say!("simulating {} h of mixed trouble, then deciding on its samples", args.hours);
     let scenario = Load::synthetic().scenario(MIXED, 12.0, args.hours / 24.0, args.seed);
     let figures = measure(&scenario, args.seed);
-    println!("{}", figures.table());
+    say!("{}", figures.table());
     write_figures(args.json.as_deref(), &figures).map_err(Error::Failed)
 }
 

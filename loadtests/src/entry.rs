@@ -34,6 +34,15 @@ pub async fn main<A: Parser, E: Fatal>(run: impl AsyncFnOnce(&A) -> Result<(), E
     }
 }
 
+/// Prints a line; when nobody reads it any more (`| head`), that is no reason to fail.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout().lock(), $($text)*);
+    }};
+}
+
 /// Writes figures as JSON, when a file was named.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ pub mod scenario;
 
 use crate::demo::error::Error;
 use crate::entry::write_figures;
+use crate::say;
 use figures::Figures;
 use install::Tools;
 use std::path::PathBuf;
@@ -66,18 +67,18 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     }
     let chosen = scenario::chosen(&args.only)?;
     if args.list {
-        chosen.peers.iter().for_each(|p| println!("peer {}", p.name()));
-        chosen.scenarios.iter().for_each(|s| println!("scenario {}: {}", s.name, s.what));
+        chosen.peers.iter().for_each(|p| say!("peer {}", p.name()));
+        chosen.scenarios.iter().for_each(|s| say!("scenario {}: {}", s.name, s.what));
         return Ok(());
     }
     let tools = Tools::prepare(args, &chosen.peers)?;
     let mut figures = Figures::new(args);
     for scenario in &chosen.scenarios {
-        println!("{}: {}", scenario.name, scenario.what);
+        say!("{}: {}", scenario.name, scenario.what);
         figures.add(scenario.measure(args, &tools).await?);
     }
-    println!("\n{}", figures.table());
-    println!("{}", bars::table(&figures));
+    say!("\n{}", figures.table());
+    say!("{}", bars::table(&figures));
     write_figures(args.json.as_deref(), &figures).map_err(Error::Failed)?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::demo::binaries::Binaries;
 use crate::demo::error::Error;
 use crate::demo::ui::Ui;
 use crate::entry::write_figures;
+use crate::say;
 use crate::sidecar::Sidecar;
 use backend::Backend;
 use chaos::Chaos;
@@ -59,7 +60,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     let binaries = Binaries::prepare(&build).await?;
     build.done("ready");
     let report = soak(args, &binaries, &ui).await?;
-    println!("{report}");
+    say!("{report}");
     write_figures(args.json.as_deref(), &report).map_err(Error::Failed)?;
     if report.findings.is_empty() { Ok(()) } else { Err(Error::Failed(report.findings.join("\n"))) }
 }

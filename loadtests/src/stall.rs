@@ -19,6 +19,7 @@ use crate::demo::error::Error;
 use crate::demo::ui::Ui;
 use crate::entry::write_figures;
 use crate::generator::{self, Plan, RequestTemplate, Summary};
+use crate::say;
 use figures::{Pair, Phase, Side};
 use stacks::Stacks;
 use std::path::PathBuf;
@@ -73,21 +74,21 @@ pub async fn run(args: &Args) -> Result<(), Error> {
     let mut figures = serde_json::Map::new();
     if args.only.contains(&Part::Stopped) {
         let pairs = stopped(args, &binaries, &ui).await?;
-        println!("{}", figures::table(&pairs));
+        say!("{}", figures::table(&pairs));
         figures.insert("stopped".into(), figures::json(&pairs));
     }
     if args.only.contains(&Part::Upload) {
         let phase = ui.phase("uploads");
         let uploads = upload::measure(&binaries, args.uploads).await?;
         phase.done("measured");
-        println!("{uploads}");
+        say!("{uploads}");
         figures.insert("upload".into(), serde_json::to_value(&uploads).map_err(|e| Error::failed("writing figures", e))?);
     }
     if args.only.contains(&Part::Slow) {
         let phase = ui.phase("slow copies");
         let slows = slow::measure(&binaries, 1_000.0, args.slow_rounds, 20.0).await?;
         phase.done("measured");
-        println!("{slows}");
+        say!("{slows}");
         figures.insert("slow".into(), slows.json());
     }
     write_figures(args.json.as_deref(), &figures).map_err(Error::Failed)?;

@@ -4,6 +4,7 @@
 //! defect, 73 for a file that cannot be written.
 
 use clap::Parser;
+use foreshadow_loadtests::say;
 use foreshadow_loadtests::scaling::args::Args;
 use foreshadow_loadtests::scaling::cases::{DEMO, Load};
 use foreshadow_loadtests::scaling::demonstration::{Table, compare};
@@ -57,8 +58,8 @@ fn run(args: &Args) -> Result<(), (u8, String)> {
     let started = Instant::now();
     let (runs, took) = watched(&plan);
     let blocks = summary::blocks(&runs);
-    blocks.iter().for_each(|b| print!("{}", table::block(b)));
-    print!("{}", table::bars(&blocks));
+    blocks.iter().for_each(|b| say!("{}", table::block(b).trim_end()));
+    say!("{}", table::bars(&blocks).trim_end());
     let requests: u64 = runs.iter().map(|r| r.requests).sum();
     let how = format!(
         "{} runs of {} days or what the load has, {} seeds, workloads of about {} replicas, {requests} judged requests in {:.0} s on {} threads; the decision core ticks every {} s.",
@@ -70,7 +71,7 @@ fn run(args: &Args) -> Result<(), (u8, String)> {
         plan.threads,
         plan.tick_s,
     );
-    println!("\n{how}\n{}", speed(&took));
+    say!("\n{how}\n{}", speed(&took));
     if let Some(file) = &args.json {
         write(file, &json(&runs, &blocks)?)?;
     }
@@ -142,7 +143,7 @@ fn demonstration(plan: &Plan) {
     for profile in [Profile::HALF, Profile::QUARTER] {
         let started = Instant::now();
         let rows: Vec<_> = plan.seeds.iter().map(|s| compare(*s, profile, |_| {})).collect();
-        println!("\nthe demonstration, simulated, shadow {} ({:.2} s)\n{}", profile.name, started.elapsed().as_secs_f64(), Table(&rows));
+        say!("\nthe demonstration, simulated, shadow {} ({:.2} s)\n{}", profile.name, started.elapsed().as_secs_f64(), Table(&rows));
     }
 }
 
@@ -153,6 +154,6 @@ fn json(runs: &[Run], blocks: &[summary::Block]) -> Result<String, (u8, String)>
 
 fn write(file: &Path, text: &str) -> Result<(), (u8, String)> {
     std::fs::write(file, text).map_err(|e| (CANNOT_CREATE, format!("{}: {e}", file.display())))?;
-    println!("written: {}", file.display());
+    say!("written: {}", file.display());
     Ok(())
 }

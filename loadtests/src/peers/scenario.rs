@@ -7,6 +7,7 @@ use super::peer::{Peer, Shape};
 use super::process::{LOAD_CORE, PROXY_CORE, Process};
 use super::{Args, idle, load};
 use crate::demo::error::Error;
+use crate::say;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 
@@ -140,7 +141,7 @@ impl Scenario {
             }
             match self.stand(*peer, tools, app, shadow).await? {
                 Ok(ready) => standing.push(ready),
-                Err(why) => println!("  {} left out: {why}", peer.name()),
+                Err(why) => say!("  {} left out: {why}", peer.name()),
             }
         }
         for round in 0..=rounds {
@@ -153,7 +154,7 @@ impl Scenario {
                     Ok(Some(sample)) if round > 0 => it.samples.push(sample),
                     Ok(_) => {}
                     Err(why) => {
-                        println!("  {} left out: {why}", it.peer.name());
+                        say!("  {} left out: {why}", it.peer.name());
                         failed.push(it.peer);
                     }
                 }

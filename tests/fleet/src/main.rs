@@ -20,6 +20,7 @@ use figures::Figures;
 use foreshadow_loadtests::demo::error::Error;
 use foreshadow_loadtests::entry;
 use foreshadow_loadtests::entry::write_figures;
+use foreshadow_loadtests::say;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -76,7 +77,7 @@ async fn run(args: &Args) -> Result<(), Error> {
     tokio::select! {
         measured = measure(args, &say) => {
             let figures = measured?;
-            println!("{}", figures.table());
+            say!("{}", figures.table());
             write_figures(args.json.as_deref(), &figures).map_err(Error::Failed)
         }
         // What was started carries a mark and goes with its owner.
