@@ -13,13 +13,15 @@ use std::time::{Duration, Instant};
 
 /// Two replicas take about 145 requests a second in health, about 73 with half of their workers.
 const RPS: u32 = 84;
+/// Replicas that may stand when the fault begins: what a replica takes on a busy machine may be too little for two to be surely enough.
+const AT_REST: std::ops::RangeInclusive<usize> = 2..=3;
 /// It comes within this time: what production takes at once is not what is asked here.
 const GENTLE_S: u32 = 30;
 /// The agent learns what a replica takes.
 const LEARNING: Duration = Duration::from_secs(240);
 const CALM: Duration = Duration::from_secs(15);
-/// The pool shrinks to this share of itself over this time, and stays so.
-const LEFT: f64 = 0.5;
+/// The pools shrink to this many replicas' worth of workers in all over this time, and stay so: half of two replicas, a third of three.
+const LEFT: f64 = 1.0;
 const SHRINKING: Duration = Duration::from_secs(75);
 const AFTERWARDS: Duration = Duration::from_secs(15);
 /// Longest run of the generator.
@@ -42,9 +44,9 @@ pub fn the_floor_is_raised_before_production_violates_its_objective(story: &mut 
 fn race(story: &Story, number: u32) -> Result {
     let generator = format!("load-{number}");
     shop::load(story, &generator, "web", &format!("0:{},{GENTLE_S}:{RPS}", RPS / 4), RUN_S)?;
-    let told = calm(story).and_then(|calm| Ok((calm, shrink(story)?, log(story, &generator)?)));
+    let told = calm(story).and_then(|rest| Ok((rest, shrink(story, rest.replicas)?, log(story, &generator)?)));
     story.kubectl(&format!("delete pod {generator} -n default --wait=false"))?;
-    let (calm, seen, log) = told?;
+    let (rest, seen, log) = told?;
     let seconds = seconds(&log)?;
     let from = seconds.iter().position(|(at, _)| *at >= seen.began_ms).ok_or("the generator ended too early")?;
     let violated_ms = first_violation(&seconds[from..]);
@@ -52,8 +54,9 @@ fn race(story: &Story, number: u32) -> Result {
     let done: u64 = seconds[from..].iter().map(|(_, s)| s.done).sum();
     let after = |at: Option<u64>| at.map(|at| format!("{:.1} s", at.saturating_sub(seen.began_ms) as f64 / 1e3));
     let tale = format!(
-        "capacity before {:.0} rps; since the fault began: floor after {:?}, new pods ready after {:?}, first violation after {:?}, {bad} of {done} bad",
-        calm,
+        "at rest with {} replicas of {:.0} rps; since the fault began: floor after {:?}, new pods ready after {:?}, first violation after {:?}, {bad} of {done} bad",
+        rest.replicas,
+        rest.capacity,
         after(seen.raised_ms),
         after(seen.ready_ms),
         after(violated_ms)
@@ -66,21 +69,32 @@ fn race(story: &Story, number: u32) -> Result {
     ensure(seen.utilisation.is_none_or(|u| u < 80), || format!("the HPA saw it as well ({:?} %): not hidden", seen.utilisation))
 }
 
-/// Waits until the agent knows a plausible capacity, and two replicas without a floor above them have been enough for a while; the capacity.
-fn calm(story: &Story) -> Result<f64> {
-    let mut since: Option<Instant> = None;
-    until("a known capacity and no raised floor", LEARNING, || {
+/// How production stood before the fault.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rest {
+    replicas: usize,
+    /// What one replica takes, the agent says, in requests a second.
+    capacity: f64,
+}
+
+/// Waits until the agent knows a plausible capacity, and the same few replicas have been enough for a while.
+fn calm(story: &Story) -> Result<Rest> {
+    let mut since: Option<(usize, Instant)> = None;
+    until("a known capacity and a floor at rest", LEARNING, || {
         let state = held(story, "shop/web")?.unwrap_or_default();
         let capacity = state["decision"]["capacity_rps"]["p50"].as_f64();
         let plausible = capacity.filter(|c| (25.0..200.0).contains(c));
         let (floor, replicas) = (floor(story)?, pods(story, NAMESPACE, "app=web")?.len());
-        if floor > 2 || replicas != 2 || plausible.is_none() {
+        let still = since.is_none_or(|(before, _)| before == replicas);
+        if !still || !AT_REST.contains(&replicas) || floor > replicas as u64 || plausible.is_none() {
             since = None;
             let reason = &state["decision"]["plan"]["reason"];
             return Err(format!("capacity {capacity:?}, floor {floor}, {replicas} replicas; {reason}").into());
         }
-        let calm = since.get_or_insert_with(Instant::now).elapsed() >= CALM;
-        Ok(plausible.filter(|_| calm))
+        // More than the least may yet be taken back: it has to stand for longer.
+        let long = CALM * if replicas > *AT_REST.start() { 4 } else { 1 };
+        let calm = since.get_or_insert((replicas, Instant::now())).1.elapsed() >= long;
+        Ok(plausible.filter(|_| calm).map(|capacity| Rest { replicas, capacity }))
     })
 }
 
@@ -94,19 +108,20 @@ struct Seen {
     last: String,
 }
 
-/// Lets the pools shrink, in new instances too, and looks on.
-fn shrink(story: &Story) -> Result<Seen> {
+/// Lets the pools of so many replicas shrink, those of new instances too, and looks on.
+fn shrink(story: &Story, replicas: usize) -> Result<Seen> {
     let mut seen = Seen { began_ms: now_ms(), ..Seen::default() };
+    let left = LEFT / replicas as f64;
     let start = Instant::now();
     while start.elapsed() < SHRINKING + AFTERWARDS {
         let share = (start.elapsed().as_secs_f64() / SHRINKING.as_secs_f64()).min(1.0);
         let production = pods(story, NAMESPACE, "app=web")?;
-        set_pools(story, &production, 1.0 - (1.0 - LEFT) * share)?;
+        set_pools(story, &production, 1.0 - (1.0 - left) * share)?;
         let now = now_ms();
-        if seen.raised_ms.is_none() && floor(story)? > 2 {
+        if seen.raised_ms.is_none() && floor(story)? > replicas as u64 {
             seen.raised_ms = Some(now);
         }
-        if seen.ready_ms.is_none() && ready(&production).len() > 2 {
+        if seen.ready_ms.is_none() && ready(&production).len() > replicas {
             seen.ready_ms = Some(now);
         }
         let hpa = hpa(story)?;
