@@ -140,6 +140,12 @@ impl ControlLoop {
     }
 
     async fn record(&self, sample: &Arc<Sample>, decision: &Arc<Decision>, actions: &[Action]) -> Result<(), StoreError> {
+        // What only waits in memory needs no other thread.
+        if let Ok(mut store) = self.store.try_lock()
+            && !store.waits_for_disk(actions)
+        {
+            return store.append(sample, decision, actions).map(|_| ());
+        }
         let (store, sample, decision, actions) = (self.store.clone(), sample.clone(), decision.clone(), actions.to_vec());
         let append = move || store.lock().unwrap_or_else(PoisonError::into_inner).append(&sample, &decision, &actions).map(|_| ());
         tokio::task::spawn_blocking(append).await.unwrap_or_else(|e| Err(StoreError::Record(0, e.to_string())))

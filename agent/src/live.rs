@@ -1,7 +1,7 @@
 //! What the outside may see of a running agent: the latest of everything and a bounded past.
 //!
 //! Written by the control loop once a tick, read by the server. Promises: readers never hold the loop up for longer than a copy, and
-//! memory is bounded (`KEEP` points, `KEEP_ACTIONS` actions).
+//! memory is bounded (so many points, `KEEP_ACTIONS` actions).
 
 use crate::config::model::Mode;
 use crate::local::api::Workload;
@@ -16,6 +16,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// Points kept: an hour at one a second.
 const KEEP: usize = 3_600;
+/// Points kept by who looks after many workloads: ten minutes.
+pub const KEEP_OF_MANY: usize = 600;
 /// Actions kept.
 const KEEP_ACTIONS: usize = 500;
 
@@ -98,25 +100,39 @@ pub struct Latest {
     pub ticks: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    keep: usize,
     latest: Latest,
     points: VecDeque<Point>,
     actions: VecDeque<Action>,
 }
 
 /// Shared between loop and server.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Live {
     inner: Arc<RwLock<Inner>>,
 }
 
+impl Default for Live {
+    fn default() -> Self {
+        Self::keeping(KEEP)
+    }
+}
+
 impl Live {
+    /// One that keeps so many points.
+    pub fn keeping(points: usize) -> Self {
+        let inner = Inner { keep: points, latest: Latest::default(), points: VecDeque::new(), actions: VecDeque::new() };
+        Self { inner: Arc::new(RwLock::new(inner)) }
+    }
+
     /// Publishes a tick.
     pub fn publish(&self, latest: Latest, point: Point, actions: &[Action]) {
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *guard;
         inner.latest = latest;
-        push(&mut inner.points, point, KEEP);
+        push(&mut inner.points, point, inner.keep);
         for action in actions.iter().filter(|a| worth_telling(&a.kind)) {
             push(&mut inner.actions, action.clone(), KEEP_ACTIONS);
         }

@@ -12,6 +12,10 @@ use foreshadow_agent::{ask, backtest, export, replay};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+// Snapshots, samples and records of many workloads: a quarter of a node's work was the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|defect| eprintln!("foreshadow-agent: defect: {}", defect.to_string().replace('\n', " "))));
     let cli = match Cli::try_parse() {

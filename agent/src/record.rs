@@ -113,6 +113,13 @@ pub enum ActionKind {
     },
 }
 
+impl ActionKind {
+    /// Whether a crash right after it must not forget it. What is said anew every few seconds and falls away by itself, may be.
+    pub fn must_survive(&self) -> bool {
+        !matches!(self, Self::SetFraction { .. } | Self::SetSynthetic { .. } | Self::SetFloor { renewal: true, .. })
+    }
+}
+
 /// One line of an export.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]

@@ -4,7 +4,7 @@
 //! an agent writes). Promises:
 //! * one durable commit (fsync) a tick, before any action of that tick is applied: whatever happens to the process or the machine,
 //!   at most the tick under way is lost, and what was acted on is never unrecorded. Who keeps many histories open waits for the disk with
-//!   every [`MANY_TICKS`]th tick and with every action only: a node's disk has other users, and those ticks may be lost then;
+//!   every [`MANY_TICKS`]th tick and with what must survive only ([`crate::record::ActionKind::must_survive`]): a node's disk has other users;
 //! * age and size are bounded; old records go in small steps, a few a tick;
 //! * a file that is damaged or not ours is refused by name and left alone.
 //!
@@ -186,10 +186,15 @@ impl Store {
         Ok(session)
     }
 
+    /// Whether recording one more tick with these actions writes to the disk.
+    pub fn waits_for_disk(&self, actions: &[Action]) -> bool {
+        self.waiting.len() + 1 >= self.batch || actions.iter().any(|a| a.kind.must_survive())
+    }
+
     /// Records one tick and lets a little of the oldest go; returns its sequence number. Durable when it returns with
-    /// actions; without, as often as was said.
+    /// actions that must survive; without, as often as was said.
     pub fn append(&mut self, sample: &Sample, decision: &Decision, actions: &[Action]) -> Result<u64, StoreError> {
-        let seq = self.next_seq;
+        let (seq, durable) = (self.next_seq, self.waits_for_disk(actions));
         self.waiting.push(Waiting {
             at_ms: sample.at_ms,
             sample: codec::encode(sample.at_ms, sample),
@@ -197,7 +202,7 @@ impl Store {
             actions: actions.iter().map(|a| codec::encode(sample.at_ms, a)).collect(),
         });
         self.next_seq += 1;
-        if !actions.is_empty() || self.waiting.len() >= self.batch {
+        if durable {
             self.flush()?;
         }
         Ok(seq)
@@ -424,7 +429,9 @@ mod tests {
         let action =
             Action { at_ms: 11_000, kind: ActionKind::Resize { from: "1".into(), to: "2".into() }, reason: "near".into(), applied: true };
         assert_eq!(left(&mut s, 11..12, &[action]), 12, "an action waits for nobody");
-        assert_eq!(left(&mut s, 12..14, &[]), 12);
+        let kind = ActionKind::SetFraction { fraction: 0.1, ttl_s: 10.0, proxies: 1, renewal: false };
+        let told = Action { at_ms: 12_000, kind, reason: "more copies".into(), applied: true };
+        assert_eq!(left(&mut s, 12..14, &[told]), 12, "what falls away by itself does not hurry");
         drop(s);
         assert_eq!(Store::open(&path, limits).unwrap().next_seq(), 14, "an end in order loses nothing");
     }

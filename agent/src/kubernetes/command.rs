@@ -16,7 +16,8 @@ use tokio::sync::watch;
 /// `node`; returns the exit code.
 pub fn node(args: &Node) -> u8 {
     let settings = settings(args);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // Many small things a second: handed between threads, each would cost more than it takes. What takes long is on blocking threads.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("no runtime: {e}"), cli::INTERNAL),
     };

@@ -5,6 +5,7 @@
 
 pub mod conditions;
 pub mod election;
+pub mod looked;
 pub mod objects;
 pub mod pages;
 pub mod reconcile;

@@ -3,7 +3,7 @@
 //! Called by the control loop once a tick. Promises: bounded by twice the poll timeout (the source, then all sidecars); whatever did not
 //! answer is an error in the look, never a stale value passed off as new. Not here: differences over time (see `align`).
 
-use super::look::Look;
+use super::look::{Look, without_details};
 use super::resources;
 use super::source::Source;
 use crate::hands::Eyes;
@@ -65,7 +65,7 @@ impl Collector {
             polls.spawn(async move {
                 let url = format!("{}/telemetry", admin.trim_end_matches('/'));
                 let snapshot = http.get_json::<Snapshot>(&url, SNAPSHOT_LIMIT, timeout).await;
-                (admin, snapshot.map(Arc::new))
+                (admin, snapshot.map(|s| Arc::new(without_details(s))))
             });
         }
         let mut snapshots = BTreeMap::new();

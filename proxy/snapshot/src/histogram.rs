@@ -1,7 +1,7 @@
 //! A latency histogram that serialises itself as HdrHistogram V2, base64.
 //!
 //! All histograms of the product share one shape (1 us to 1 hour, 2 significant digits: an error below 1 %, 26 KiB), so that any two can be
-//! added or subtracted. Values above the range are clamped, never lost.
+//! added or subtracted. Values above the range are clamped, never lost. One in which nothing was recorded takes no memory of its own.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use serde::{Deserialize, Serialize};
 use std::ops::{Deref, DerefMut};
+use std::sync::LazyLock;
 
 /// Longest latency told apart: one hour, in microseconds.
 pub const HIGHEST_US: u64 = 3_600_000_000;
@@ -25,8 +26,11 @@ pub enum HistogramError {
 }
 
 /// A histogram of latencies in microseconds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LatencyHistogram(Histogram<u64>);
+#[derive(Clone, Debug, Default)]
+pub struct LatencyHistogram(Option<Histogram<u64>>);
+
+/// What every histogram is read as in which nothing was recorded.
+static EMPTY: LazyLock<Histogram<u64>> = LazyLock::new(new_histogram);
 
 /// An empty histogram with the product's one shape.
 pub fn new_histogram() -> Histogram<u64> {
@@ -35,62 +39,64 @@ pub fn new_histogram() -> Histogram<u64> {
     h
 }
 
-impl Default for LatencyHistogram {
-    fn default() -> Self {
-        Self(new_histogram())
+impl PartialEq for LatencyHistogram {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
     }
 }
 
 impl LatencyHistogram {
     /// Records one latency in microseconds; values outside the range are clamped to it.
     pub fn record_us(&mut self, us: u64) {
-        self.0.saturating_record(us.max(1));
+        self.saturating_record(us.max(1));
     }
 
     /// Base64 of the V2 encoding.
     pub fn encode(&self) -> String {
         let mut bytes = Vec::new();
-        V2Serializer::new().serialize(&self.0, &mut bytes).expect("writing to memory does not fail");
+        V2Serializer::new().serialize(self, &mut bytes).expect("writing to memory does not fail");
         STANDARD.encode(bytes)
     }
 
     /// The reverse of [`LatencyHistogram::encode`].
     pub fn decode(text: &str) -> Result<Self, HistogramError> {
         let bytes = STANDARD.decode(text)?;
-        let h = Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(HistogramError::Payload)?;
-        Ok(Self(h))
+        let h: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(HistogramError::Payload)?;
+        Ok(Self((!h.is_empty()).then_some(h)))
     }
 
     /// What was recorded since `earlier`, or None when `earlier` is not an earlier state of this histogram.
     pub fn since(&self, earlier: &Self) -> Option<Self> {
-        let mut diff = self.0.clone();
-        diff.subtract(&earlier.0).ok()?;
-        Some(Self(diff))
+        let mut diff = self.clone();
+        if !earlier.is_empty() {
+            diff.subtract(&**earlier).ok()?;
+        }
+        Some(diff)
     }
 
     /// How many values are above `us`, to the histogram's resolution.
     pub fn count_above(&self, us: u64) -> u64 {
-        let within = if us >= HIGHEST_US { self.0.len() } else { self.0.count_between(0, us) };
-        self.0.len() - within
+        let within = if us >= HIGHEST_US { self.len() } else { self.count_between(0, us) };
+        self.len() - within
     }
 }
 
 impl From<Histogram<u64>> for LatencyHistogram {
     fn from(h: Histogram<u64>) -> Self {
-        Self(h)
+        Self(Some(h))
     }
 }
 
 impl Deref for LatencyHistogram {
     type Target = Histogram<u64>;
     fn deref(&self) -> &Self::Target {
-        &self.0
+        self.0.as_ref().unwrap_or(&EMPTY)
     }
 }
 
 impl DerefMut for LatencyHistogram {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
+        self.0.get_or_insert_with(new_histogram)
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing here resizes a shadow but the profile's turn; a deleted ShadowScaler takes everything along that was made for it.
 
 use super::conditions::{self, Finding};
+use super::looked::Looked;
 use super::objects::{Objects, WriteError};
 use super::sidecars;
 use crate::kubernetes::act::expire;
@@ -27,12 +28,14 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Keeps a ShadowScaler until what was made for it is gone.
 pub const FINALIZER: &str = "foreshadow.dev/cleanup";
-/// Looked at again after this without a change.
-const AGAIN: Duration = Duration::from_secs(120);
+/// Looked at again after this without a change: what no watch shows is repaired then.
+const AGAIN: Duration = Duration::from_secs(300);
+/// Between two tries to read ShadowScalers at all.
+const RETRY: Duration = Duration::from_secs(10);
 /// Changes that come together are one.
 const DEBOUNCE: Duration = Duration::from_millis(500);
 /// ShadowScalers looked after at once.
@@ -46,27 +49,34 @@ struct Context {
     metrics: Arc<Metrics>,
     recorder: Recorder,
     failures: Mutex<HashMap<ObjectRef<ShadowScaler>, u32>>,
+    looked: Arc<Looked>,
 }
 
 /// Looks after all ShadowScalers until it is dropped.
 pub async fn run(client: Client, surroundings: Surroundings, metrics: Arc<Metrics>) {
     while let Err(error) = Api::<ShadowScaler>::all(client.clone()).list(&ListParams::default().limit(1)).await {
         tracing::warn!(%error, "ShadowScalers cannot be read (is the CustomResourceDefinition installed?); trying again");
-        tokio::time::sleep(AGAIN / 12).await;
+        tokio::time::sleep(RETRY).await;
     }
     surroundings.known().await;
     let recorder = Recorder::new(client.clone(), Reporter { controller: "foreshadow-controller".into(), instance: None });
-    let context = Arc::new(Context { client: client.clone(), surroundings, metrics, recorder, failures: Mutex::default() });
+    let looked = Arc::<Looked>::default();
+    let context = Context { client: client.clone(), surroundings, metrics, recorder, failures: Mutex::default(), looked: looked.clone() };
+    let touched = move |found: Vec<ObjectRef<ShadowScaler>>| {
+        found.iter().for_each(|key| looked.touch(key));
+        found
+    };
+    let (by_deployment, by_set, by_service) = (touched.clone(), touched.clone(), touched);
     let ours = watcher::Config::default().labels(names::SCALER);
     let all = watcher::Config::default;
     let controller = Controller::new(Api::<ShadowScaler>::all(client.clone()), all())
         .with_config(Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY));
     let (one, two) = (controller.store(), controller.store());
     controller
-        .watches(Api::<Deployment>::all(client.clone()), all(), move |d| concerned(&one, TargetKind::Deployment, d))
-        .watches(Api::<StatefulSet>::all(client.clone()), all(), move |s| concerned(&two, TargetKind::StatefulSet, s))
-        .watches(Api::<Service>::all(client), ours, |s| made_for(&s))
-        .run(reconcile, after_failure, context)
+        .watches(Api::<Deployment>::all(client.clone()), all(), move |d| by_deployment(concerned(&one, TargetKind::Deployment, d)))
+        .watches(Api::<StatefulSet>::all(client.clone()), all(), move |s| by_set(concerned(&two, TargetKind::StatefulSet, s)))
+        .watches(Api::<Service>::all(client), ours, move |s| by_service(made_for(&s).into_iter().collect()))
+        .run(reconcile, after_failure, Arc::new(context))
         .for_each(|done| {
             if let Err(error) = done {
                 tracing::debug!(%error, "not looked after");
@@ -103,6 +113,11 @@ enum Failure {
 
 async fn reconcile(scaler: Arc<ShadowScaler>, context: Arc<Context>) -> Result<Action, Failure> {
     let Some(namespace) = scaler.namespace() else { return Ok(Action::await_change()) };
+    if let Some(rest) = context.looked.rests(&scaler, Instant::now()) {
+        return Ok(Action::requeue(rest));
+    }
+    // Before anything is asked: what changes meanwhile is looked at again.
+    context.looked.begin(&scaler, Instant::now() + next_look(&scaler));
     let api: Api<ShadowScaler> = Api::namespaced(context.client.clone(), &namespace);
     let key = ObjectRef::from_obj(&*scaler);
     let done = finalizer(&api, FINALIZER, scaler, |event| async {
@@ -122,6 +137,7 @@ async fn reconcile(scaler: Arc<ShadowScaler>, context: Arc<Context>) -> Result<A
 }
 
 fn after_failure(scaler: Arc<ShadowScaler>, failure: &Failure, context: Arc<Context>) -> Action {
+    context.looked.touch(&ObjectRef::from_obj(&*scaler));
     let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
     let count = failures.entry(ObjectRef::from_obj(&*scaler)).or_insert(0);
     *count = count.saturating_add(1);
@@ -141,7 +157,7 @@ struct Outcome {
 
 async fn look_after(scaler: &ShadowScaler, namespace: &str, context: &Context) -> Result<Action, Failure> {
     let objects = Objects::new(context.client.clone(), namespace);
-    let (profile, left) = shadow::profile_at(scaler, Timestamp::now().as_second());
+    let (profile, _) = shadow::profile_at(scaler, Timestamp::now().as_second());
     let outcome = match objects.target(&scaler.spec.target_ref).await? {
         Some(target) => follow(scaler, namespace, &target, &profile, &objects, context).await?,
         None => {
@@ -155,8 +171,14 @@ async fn look_after(scaler: &ShadowScaler, namespace: &str, context: &Context) -
         }
     };
     tell(scaler, namespace, outcome, context).await?;
+    Ok(Action::requeue(next_look(scaler)))
+}
+
+/// When it is to be looked at again without a change: also when its shadow's profile has its turn.
+fn next_look(scaler: &ShadowScaler) -> Duration {
+    let (_, left) = shadow::profile_at(scaler, Timestamp::now().as_second());
     let turns = scaler.spec.shadow.enabled && scaler.spec.shadow.profiles.len() > 1;
-    Ok(Action::requeue(if turns { AGAIN.min(Duration::from_secs(left)) } else { AGAIN }))
+    if turns { AGAIN.min(Duration::from_secs(left)) } else { AGAIN }
 }
 
 /// Makes the shadow follow production, and tells production's sidecars where it is.
@@ -295,5 +317,6 @@ async fn clean_up(scaler: &ShadowScaler, namespace: &str, context: &Context) -> 
     objects.remove_shadow(scaler).await?;
     let target = &scaler.spec.target_ref;
     objects.remove_config_map(scaler, &names::endpoints_config_map(&format!("{:?}", target.kind), &target.name)).await?;
+    context.looked.touch(&ObjectRef::from_obj(scaler));
     Ok(Action::await_change())
 }

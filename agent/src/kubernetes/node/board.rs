@@ -8,7 +8,7 @@ use super::wire::{FractionOrder, PodReport};
 use crate::act::copies::Telling;
 use crate::http::HttpError;
 use crate::local::api::{Instance, Scale, State, Workload};
-use crate::observe::look::Look;
+use crate::observe::look::{Look, without_details};
 use crate::observe::usage::Usage;
 use foreshadow_snapshot::Snapshot;
 use std::collections::BTreeMap;
@@ -141,7 +141,7 @@ impl Pod {
         };
         let snapshot = snapshot.map(|mut s| {
             s.clusters.retain(|c| !c.name.starts_with(ASIDE));
-            Arc::new(s)
+            Arc::new(without_details(s))
         });
         Self { instance, shadow, release, usage, snapshot }
     }

@@ -23,7 +23,7 @@ use crate::kubernetes::names;
 use crate::kubernetes::sizer::Sizer;
 use crate::kubernetes::tell::Teller;
 use crate::kubernetes::watched::{self, keep};
-use crate::live::Live;
+use crate::live::{KEEP_OF_MANY, Live};
 use crate::metrics::Metrics;
 use crate::mind::Mind;
 use crate::notes::Notes;
@@ -133,7 +133,7 @@ impl Holding {
         let hand = hand(common, scaler, fence.clone());
         let standing = hand.standing().await.ok().flatten();
         let (stop, stopped) = watch::channel(None);
-        let live = Live::default();
+        let live = Live::keeping(KEEP_OF_MANY);
         let metrics = Arc::new(Metrics::labelled(&workload).map_err(|e| HoldError::Internal(e.to_string()))?);
         let shadow = Arc::new(Mutex::new(shadow(scaler)));
         let mut the_loop = control_loop(common, scaler, &hand, &shadow, (store.clone(), session, mind), (live.clone(), metrics.clone()));
