@@ -213,7 +213,7 @@ impl Planner {
 /// How far a floor may be raised: to some more than take traffic, or to as many as are needed by what a replica takes already.
 fn ahead(outlook: &Outlook, settings: &Settings) -> u32 {
     let needed = outlook.load.zip(outlook.capacity_now).map_or(0.0, |(load, capacity)| need(load, capacity, settings));
-    let more = (f64::from(outlook.ready) * (1.0 + AHEAD)) as u32 + settings.max_step_up.max(1);
+    let more = ((f64::from(outlook.ready) * (1.0 + AHEAD)) as u32).saturating_add(settings.max_step_up.max(1));
     more.max(needed.ceil() as u32)
 }
 
