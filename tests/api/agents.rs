@@ -242,15 +242,23 @@ async fn two_nodes_report_to_one_holder_which_hands_over_what_it_has_seen() {
     set_agents(client, namespace, &[&staying]).await;
     eventually(Duration::from_secs(60), async || holder(client, namespace).await.get(&scene.workload) == Some(&staying)).await;
     assert!(samples_before.elapsed() < Duration::from_secs(29), "let go, not expired");
-    // Its own history begins with samples that it never took itself.
-    eventually(Duration::from_secs(60), async || status(&scene).await.holder.as_deref() == Some(staying.as_str())).await;
+    // It has ticked itself: before its first sample a holder says nothing of replicas.
+    eventually(Duration::from_secs(60), async || {
+        let status = status(&scene).await;
+        status.holder.as_deref() == Some(staying.as_str()) && status.replicas.is_some()
+    })
+    .await;
     going.task.await.expect("no panic").expect("a clean end");
     let stayed = agents.remove(staying.as_str()).expect("there");
     stayed.stop.send_replace(true);
     stayed.task.await.expect("no panic").expect("a clean end");
     let history = node::holding::history(&dir.path().join(&staying), &scene.workload);
-    let (adopted, own) = recorded(&history);
-    assert!(adopted > 0 && own > 0, "{adopted} samples of the holder before, {own} of its own");
+    // Its own history begins with samples that it never took itself. The last ones are written when the last of its tasks has ended.
+    eventually(Duration::from_secs(10), async || {
+        let (adopted, own) = recorded(&history);
+        adopted > 0 && own > 0
+    })
+    .await;
     let free = holder(client, namespace).await;
     assert_eq!(free.get(&scene.workload).map(String::as_str), Some(""), "let go");
 }
