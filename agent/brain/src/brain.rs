@@ -9,7 +9,7 @@ use crate::capacity::Capacity;
 use crate::copies::CopyController;
 use crate::decision::Decision;
 use crate::features::{Context, State};
-use crate::load::LoadForecaster;
+use crate::load::{LoadForecaster, LogLoad};
 use crate::math::{Decayed, bounded, log_band};
 use crate::plan::Planner;
 use crate::portfolio::{MEMBERS, Portfolio, Truth};
@@ -86,6 +86,11 @@ impl Brain {
     /// The capacity tracker, for inspection.
     pub fn capacity(&self) -> &Capacity {
         &self.capacity
+    }
+
+    /// What is expected of load when a replica asked for now takes traffic; None before any load.
+    pub fn load_then(&self) -> Option<LogLoad> {
+        self.load.log_forecast(self.settings.horizons_s.len())
     }
 
     /// Takes a sample and decides. A sample not newer than the last changes nothing and repeats the last decision. A tick takes well under

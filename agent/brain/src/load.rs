@@ -13,8 +13,22 @@ use crate::series::Window;
 use members::{MEMBERS, Member};
 use residuals::Residuals;
 
-/// Seconds over which "the load at a time" is averaged: a second's arrivals are mostly Poisson noise.
-const SMOOTH_S: f64 = 3.0;
+/// Bounds of the seconds over which "the load at a time" is averaged, and which part of the last horizon they are otherwise: a second's arrivals are
+/// mostly Poisson noise, which no forecast is to be blamed for and no replica is wanted for.
+const SMOOTH_S: (f64, f64) = (3.0, 10.0);
+const SMOOTH: f64 = 0.3;
+
+/// What is expected of ln load at a horizon.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogLoad {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation, from the errors of the last minutes.
+    pub sd: f64,
+    /// How far above the mean load is to be reckoned with: an upper quantile of the errors of the last minutes and of the last hour. Loads that jump
+    /// now and then have many small errors and a few large ones; no standard deviation tells them from noise.
+    pub surprise: f64,
+}
 
 /// A member and its record at every horizon.
 #[derive(Debug, Clone)]
@@ -32,10 +46,11 @@ pub struct LoadForecaster {
     recent: Window,
     level: Decayed,
     last_s: Option<f64>,
+    smooth_s: f64,
 }
 
 impl LoadForecaster {
-    /// A forecaster for these horizons, in seconds.
+    /// A forecaster for these horizons, in seconds; the last is the one that is acted on.
     pub fn new(horizons: &[f64]) -> Self {
         let records = || horizons.iter().map(|h| Residuals::new(*h)).collect();
         Self {
@@ -45,6 +60,7 @@ impl LoadForecaster {
             recent: Window::new(60.0),
             level: Decayed::default(),
             last_s: None,
+            smooth_s: (SMOOTH * horizons.last().copied().unwrap_or(0.0)).clamp(SMOOTH_S.0, SMOOTH_S.1),
         }
     }
 
@@ -54,11 +70,13 @@ impl LoadForecaster {
         self.last_s = Some(at_s);
         self.recent.push(at_s, arrivals_rps);
         self.level.add(arrivals_rps, 0.7);
-        let actual = self.recent.mean_since(at_s - SMOOTH_S + 0.01).unwrap_or(arrivals_rps);
+        let actual = self.recent.mean_since(at_s - self.smooth_s + 0.01).unwrap_or(arrivals_rps);
+        // The middle of what is averaged over and above the least is when it was so.
+        let then_s = at_s - 0.5 * (self.smooth_s - SMOOTH_S.0);
         for judged in &mut self.members {
             judged.member.observe(at_s, arrivals_rps, gap);
             for (horizon, record) in self.horizons.iter().zip(&mut judged.records) {
-                record.resolve(at_s, actual);
+                record.resolve(then_s, actual);
                 if let Some(forecast) = judged.member.forecast(*horizon) {
                     record.promise(at_s, forecast);
                 }
@@ -83,18 +101,19 @@ impl LoadForecaster {
         }
     }
 
-    /// Mean and standard deviation of ln load at one of the horizons (by index); None before any load.
-    pub fn log_forecast(&self, horizon: usize) -> Option<(f64, f64)> {
+    /// What is expected at one of the horizons (by index); None before any load.
+    pub fn log_forecast(&self, horizon: usize) -> Option<LogLoad> {
         let judged = self.members.get(*self.speakers.get(horizon)?)?;
         let h = self.horizons[horizon];
         let point = judged.member.forecast(h).or_else(|| self.members[0].member.forecast(h))?;
         let (shift, sd) = judged.records[horizon].spread();
-        Some((bounded(point, 1e-3, 1e12).ln() + shift, sd))
+        let surprise = (judged.records[horizon].upper() - shift).max(0.0);
+        Some(LogLoad { mean: bounded(point, 1e-3, 1e12).ln() + shift, sd, surprise })
     }
 
     /// Quantiles at one of the horizons (by index).
     pub fn band(&self, horizon: usize) -> Option<Band> {
-        self.log_forecast(horizon).map(|(mean, sd)| crate::math::log_band(mean, sd))
+        self.log_forecast(horizon).map(|l| crate::math::log_band(l.mean, l.sd))
     }
 
     /// Arrivals expected in the next interval.

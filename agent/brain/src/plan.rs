@@ -8,7 +8,8 @@
 
 use crate::capacity::grid::LogEstimate;
 use crate::decision::Plan;
-use crate::math::{Z90, normal_cdf};
+use crate::load::LogLoad;
+use crate::math::Z90;
 use crate::series::Window;
 use crate::settings::Settings;
 
@@ -19,7 +20,7 @@ const SUSTAINED: u32 = 3;
 /// Above this excess one interval is enough.
 const SURE_AT: f64 = 0.35;
 
-/// Doubt beyond this (standard deviation of the logarithm) asks for nothing more: a forecaster that knows little must not cost most.
+/// Doubt about capacity beyond this (standard deviation of the logarithm) asks for nothing more: a forecaster that knows little must not cost most.
 const MOST_DOUBT: f64 = 0.10;
 
 /// Further replicas than the first are asked for by this share of the need, i.e. when they would run with less than the configured headroom.
@@ -45,8 +46,8 @@ pub struct Outlook {
     pub at_s: f64,
     /// Seconds until a replica asked for now takes traffic.
     pub horizon_s: f64,
-    /// Mean and standard deviation of ln load then.
-    pub load: Option<(f64, f64)>,
+    /// ln load then.
+    pub load: Option<LogLoad>,
     /// ln capacity then.
     pub capacity: Option<LogEstimate>,
     /// ln capacity now.
@@ -170,7 +171,7 @@ impl Planner {
         self.over = if excess > RAISE_AT { self.over + 1 } else { 0 };
         let raise = self.over >= SUSTAINED || excess > SURE_AT;
         let whole = (need - RAISE_AT).ceil().clamp(f64::from(low), f64::from(high)) as u32;
-        let step = settings.max_step_up.max(1);
+        let step = settings.step_up();
         let reach = standing.max(outlook.ready).max(outlook.desired.min(high)).saturating_add(step);
         let reach = reach.min(ahead(outlook, settings)).max(standing);
         let wanted = if whole > standing && !raise { standing } else { whole.min(reach) };
@@ -191,10 +192,10 @@ impl Planner {
         self.floor.map_or_else(|| "no floor".into(), |f| format!("the floor of {f}"))
     }
 
-    fn change(&self, load: (f64, f64), capacity: LogEstimate, settings: &Settings) -> String {
+    fn change(&self, load: LogLoad, capacity: LogEstimate, settings: &Settings) -> String {
         let floor = f64::from(self.floor.unwrap_or(settings.min_replicas).max(1));
         let factor = |replicas: f64| (replicas + RAISE_AT) / need(load, capacity, settings);
-        let (rps, c) = (load.0.exp(), capacity.median());
+        let (rps, c) = (load.mean.exp(), capacity.median());
         let up = factor(floor);
         let more = format!("one more when load is forecast above {:.0} rps or a replica takes less than {:.0} rps", rps * up, c / up);
         if floor <= f64::from(settings.min_replicas) {
@@ -213,31 +214,32 @@ impl Planner {
 /// How far a floor may be raised: to some more than take traffic, or to as many as are needed by what a replica takes already.
 fn ahead(outlook: &Outlook, settings: &Settings) -> u32 {
     let needed = outlook.load.zip(outlook.capacity_now).map_or(0.0, |(load, capacity)| need(load, capacity, settings));
-    let more = ((f64::from(outlook.ready) * (1.0 + AHEAD)) as u32).saturating_add(settings.max_step_up.max(1));
+    let more = ((f64::from(outlook.ready) * (1.0 + AHEAD)) as u32).saturating_add(settings.step_up());
     more.max(needed.ceil() as u32)
 }
 
-/// Replicas needed at the chosen quantile of load over capacity.
-pub fn need(load: (f64, f64), capacity: LogEstimate, settings: &Settings) -> f64 {
+/// Replicas needed for the load that is to be reckoned with, at the chosen quantile of capacity. One knows nothing of the other: their margins add as
+/// squares do.
+pub fn need(load: LogLoad, capacity: LogEstimate, settings: &Settings) -> f64 {
     let headroom = if settings.headroom > 0.0 { settings.headroom.clamp(0.05, 20.0) } else { 1.0 };
-    let sd = (load.1 * load.1 + capacity.sd * capacity.sd).sqrt().min(MOST_DOUBT);
-    let need = (load.0 - capacity.mean + settings.risk_z * sd).exp() / headroom;
+    let more = load.surprise.hypot(settings.risk_z.max(0.0) * capacity.sd.min(MOST_DOUBT));
+    let need = (load.mean - capacity.mean + more).exp() / headroom;
     if need.is_finite() { need.clamp(0.0, 1e6) } else { 0.0 }
 }
 
-fn explain(outlook: &Outlook, load: (f64, f64), capacity: LogEstimate, need: f64, settings: &Settings) -> String {
-    let rps = load.0.exp();
+fn explain(outlook: &Outlook, load: LogLoad, capacity: LogEstimate, need: f64, settings: &Settings) -> String {
+    let rps = load.mean.exp();
     let before = outlook.capacity_before.map_or_else(String::new, |b| format!("; was {b:.0} a minute ago"));
     let margin = rps / (f64::from(outlook.ready.max(1)) * capacity.median() * settings.headroom.max(0.05));
     format!(
-        "load {rps:.0} rps forecast in {:.0} s (p90 {:.0}) over {} replicas x {:.0} rps (p10 {:.0}{before}) x {} = {margin:.2}; {:.0} % sure with {need:.1} replicas",
+        "load {rps:.0} rps forecast in {:.0} s (p90 {:.0}) over {} replicas x {:.0} rps (p10 {:.0}{before}) x {} = {margin:.2}; {need:.1} replicas for up to {:.0} rps",
         outlook.horizon_s,
-        (load.0 + Z90 * load.1).exp(),
+        (load.mean + Z90 * load.sd).exp(),
         outlook.ready,
         capacity.median(),
         (capacity.mean - Z90 * capacity.sd).exp(),
         settings.headroom,
-        100.0 * normal_cdf(settings.risk_z),
+        (load.mean + load.surprise).exp(),
     )
 }
 
@@ -249,7 +251,7 @@ mod tests {
         Outlook {
             at_s,
             horizon_s: 6.0,
-            load: Some((rps.ln(), 0.05)),
+            load: Some(LogLoad { mean: rps.ln(), sd: 0.05, surprise: 0.05 }),
             capacity: Some(LogEstimate { mean: c.ln(), sd: 0.05 }),
             capacity_now: Some(LogEstimate { mean: c.ln(), sd: 0.05 }),
             capacity_before: Some(100.0),
@@ -286,6 +288,14 @@ mod tests {
         assert_eq!(floors.last(), Some(&Some(7)), "five are needed now, four run, and a step of three: {floors:?}");
         let fallen = Outlook { capacity_now: falling.capacity, at_s: 20.0, ..falling };
         assert!(planner.plan(&fallen, &settings).floor > Some(7));
+    }
+
+    #[test]
+    fn a_load_that_jumps_now_and_then_is_reckoned_with() {
+        let capacity = LogEstimate { mean: 100f64.ln(), sd: 0.05 };
+        let load = |surprise: f64| LogLoad { mean: 1_000f64.ln(), sd: 0.05, surprise };
+        let of = |surprise: f64| need(load(surprise), capacity, &settings());
+        assert!(of(0.0) < 10.5 && of(0.3) > 13.4 && of(0.3) < 13.7);
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub struct Settings {
     pub train_every_s: f64,
     /// Seed of everything random.
     pub seed: u64,
-    /// How sure the plan is to be that its replicas suffice, as a standard normal deviate: 0 = even odds, 0.52 = 70 %, 1.28 = 90 %.
+    /// How sure the plan is to be of capacity, as a standard normal deviate: 0 = even odds, 0.52 = 70 %, 1.28 = 90 %. Of load it takes an upper quantile
+    /// of what its forecasts missed ([`crate::load::LogLoad`]).
     pub risk_z: f64,
 }
 
@@ -84,7 +85,12 @@ impl Settings {
         self.copy_rate_rps = (bounded(self.copy_rate_rps.0, 0.0, 1e9), bounded(self.copy_rate_rps.1, 0.0, 1e9));
         self.max_fraction = bounded(self.max_fraction, 0.0, 1e3);
         self.train_every_s = bounded(self.train_every_s, 5.0, 86_400.0);
-        self.risk_z = bounded(self.risk_z, -2.0, 4.0);
+        self.risk_z = bounded(self.risk_z, 0.0, 4.0);
         self
+    }
+
+    /// Most replicas added by one decision, at least one.
+    pub fn step_up(&self) -> u32 {
+        self.max_step_up.max(1)
     }
 }

@@ -307,6 +307,7 @@ mod tests {
     use crate::backtest::walk::Point;
     use foreshadow_brain::Settings;
     use foreshadow_brain::capacity::grid::LogEstimate;
+    use foreshadow_brain::load::LogLoad;
 
     /// An hour of a hundred requests a second; a replica takes 40, for ten minutes in the middle of the judged part only 15, which processor use does not show.
     fn past() -> Past {
@@ -326,7 +327,7 @@ mod tests {
                 replica_cores: Some(0.4),
                 shadow: 0.5,
                 capacity: known,
-                load_then: Some((100f64.ln(), 0.05)),
+                load_then: Some(LogLoad { mean: 100f64.ln(), sd: 0.05, surprise: 0.03 }),
                 capacity_then: known,
                 capacity_then_alone: None,
                 cannot_help: None,
@@ -349,7 +350,7 @@ mod tests {
     #[test]
     fn nothing_judged_is_seen_before() {
         let (mut a, mut b) = (past(), past());
-        b.points[3_000..].iter_mut().for_each(|p| p.load_then = Some((9f64.ln(), 0.05)));
+        b.points[3_000..].iter_mut().for_each(|p| p.load_then = Some(LogLoad { mean: 9f64.ln(), sd: 0.05, surprise: 0.03 }));
         a.points[3_000..].iter_mut().for_each(|p| p.bad = 50.0);
         let model = |p: &Past| Model::fit(p, 900);
         let track = |p: &Past| run(Policy::Foreshadow(0.9, true), p, &model(p), 900).unwrap();

@@ -3,8 +3,9 @@
 //! Memory: some hundred bytes a sample. A new session goes on with the core that there is, under that session's settings when they differ.
 
 use foreshadow_brain::capacity::grid::LogEstimate;
+use foreshadow_brain::load::LogLoad;
 use foreshadow_brain::math::Z90;
-use foreshadow_brain::{Brain, Decision, Sample, Settings};
+use foreshadow_brain::{Brain, Sample, Settings};
 
 /// One sample, and what was known then.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +33,7 @@ pub struct Point {
     /// ln capacity of one replica as estimated then.
     pub capacity: Option<LogEstimate>,
     /// Forecast of ln load when a replica asked for now would take traffic.
-    pub load_then: Option<(f64, f64)>,
+    pub load_then: Option<LogLoad>,
     /// The same of ln capacity, with the shadow's numbers and without.
     pub capacity_then: Option<LogEstimate>,
     /// See `capacity_then`.
@@ -98,7 +99,7 @@ impl Walk {
             replica_cores: sample.scale.replica_cores.filter(|c| *c > 0.0),
             shadow: sample.shadow.as_ref().map_or(0.0, |s| if s.size > 0.0 { s.size } else { 1.0 }),
             capacity: band,
-            load_then: load_then(&decision, start_s),
+            load_then: brain.load_then(),
             capacity_then: brain.capacity().forecast(start_s),
             capacity_then_alone: brain.capacity().forecast_alone(start_s),
             cannot_help: decision.alarms.iter().find(|a| a.kind == "cannot_help").map(|a| a.text.clone()),
@@ -110,11 +111,4 @@ impl Walk {
     pub fn past(self) -> Past {
         self.past
     }
-}
-
-/// Mean and standard deviation of ln load at the first horizon that reaches a start-up time, else at the last.
-fn load_then(decision: &Decision, start_s: f64) -> Option<(f64, f64)> {
-    let reaches = decision.forecasts.iter().find(|f| f.horizon_s >= start_s).or(decision.forecasts.last())?;
-    let band = reaches.load_rps.filter(|b| b.p10 > 0.0 && b.p50 > 0.0)?;
-    Some((band.p50.ln(), (band.p90 / band.p10).ln() / (2.0 * Z90)))
 }

@@ -58,7 +58,7 @@ impl Setup {
   mode: {mode}
   objective: {{ threshold_ms: {threshold_ms}, target_ratio: {target_ratio} }}
   bounds: {{ min_replicas: {min_replicas}, max_replicas: {max_replicas} }}
-  actuation: {{ headroom: 0.9, floor_ttl_s: 20, lower_after_s: 8, max_step_up: 4 }}
+  actuation: {{ headroom: 0.95, floor_ttl_s: 20, lower_after_s: 8, max_step_up: 4 }}
   forecast:
     replica_start_s: {replica_start_s}
     horizons_s: [5, 10, 20, 40]

@@ -4,6 +4,7 @@ use super::{Brain, SAFETY_S};
 use crate::capacity::grid::LogEstimate;
 use crate::capacity::{Capacity, MOST_EXCUSED};
 use crate::features::DIM;
+use crate::load::LogLoad;
 use crate::math::bounded;
 use crate::plan::{Outlook, need};
 use crate::portfolio::{Asks, MACHINES, MEMBERS};
@@ -26,7 +27,7 @@ impl Brain {
         let mut outlook = Outlook {
             at_s: seen.at_s,
             horizon_s,
-            load: self.load.log_forecast(self.settings.horizons_s.len()),
+            load: self.load_then(),
             capacity: self.capacity.forecast(horizon_s),
             capacity_now: self.capacity.now(),
             capacity_before: self.capacity.before(seen.at_s, 60.0),
@@ -76,13 +77,13 @@ impl Brain {
     /// Replicas that bring the machines' probability of a violation to an acceptable one, found by bisection.
     fn machines_ask(
         &self,
-        load: (f64, f64),
+        load: LogLoad,
         tracker: f64,
         ahead: impl Fn(f64) -> Option<[f64; DIM]>,
         machine: &Dated<Classifier>,
     ) -> Option<f64> {
         let machine = &machine.as_ref()?.1;
-        let log_load = load.0 + self.settings.risk_z * load.1;
+        let log_load = load.mean + self.settings.risk_z * load.sd;
         let p = |replicas: f64| Some(machine.predict(&ahead(log_load - replicas.ln())?));
         let (mut low, mut high) = ((WITHIN.0 * tracker).max(0.1), (WITHIN.1 * tracker).max(0.2));
         if p(low)? <= ACCEPTABLE {
@@ -109,5 +110,5 @@ fn reactive(scale: &ScaleState, settings: &Settings) -> u32 {
 /// Forecast load over what the ready replicas can take, medians.
 pub(super) fn margin(outlook: &Outlook) -> Option<f64> {
     let (load, capacity) = (outlook.load?, outlook.capacity?);
-    Some(bounded((load.0 - capacity.mean).exp() / f64::from(outlook.ready.max(1)), 0.0, 1e6))
+    Some(bounded((load.mean - capacity.mean).exp() / f64::from(outlook.ready.max(1)), 0.0, 1e6))
 }

@@ -3,6 +3,7 @@
 use super::{Brain, outlook};
 use crate::capacity::grid::LogEstimate;
 use crate::decision::{Band, Forecast};
+use crate::load::LogLoad;
 use crate::math::{bounded, log_band, normal_cdf};
 use crate::plan::Outlook;
 use crate::series::Observation;
@@ -19,7 +20,7 @@ impl Brain {
 
     fn forecast(&self, i: usize, horizon_s: f64, seen: &Observation) -> Forecast {
         let (load, capacity) = (self.load.log_forecast(i), self.capacity.forecast(horizon_s));
-        let x = load.and_then(|l| self.machines.ahead(l.0 - seen.replicas.ln(), horizon_s)).filter(|_| seen.production.is_some());
+        let x = load.and_then(|l| self.machines.ahead(l.mean - seen.replicas.ln(), horizon_s)).filter(|_| seen.production.is_some());
         let band = |(a, b, c): (f64, f64, f64), unit: f64| {
             let at = |q: f64| bounded(unit * q.exp(), 0.0, 1e15);
             Band { p10: at(a.min(b)), p50: at(b), p90: at(c.max(b)) }
@@ -103,7 +104,7 @@ impl Brain {
 }
 
 /// Probability that load exceeds what the replicas can take.
-fn p_over(load: (f64, f64), capacity: LogEstimate, replicas: f64) -> f64 {
-    let sd = (load.1 * load.1 + capacity.sd * capacity.sd).sqrt().max(1e-6);
-    normal_cdf(bounded((load.0 - capacity.mean - replicas.ln()) / sd, -5.0, 5.0))
+fn p_over(load: LogLoad, capacity: LogEstimate, replicas: f64) -> f64 {
+    let sd = (load.sd * load.sd + capacity.sd * capacity.sd).sqrt().max(1e-6);
+    normal_cdf(bounded((load.mean - capacity.mean - replicas.ln()) / sd, -5.0, 5.0))
 }

@@ -7,6 +7,15 @@ use std::collections::VecDeque;
 const MOST_WAITING: usize = 1_024;
 /// Errors kept.
 const KEPT: usize = 240;
+/// Errors kept beside them, one each quarter of the horizon: at half a minute ahead, those of an hour. A load that jumps every ten minutes has forgotten
+/// it within the last four.
+const KEPT_LONG: usize = 450;
+const APART: f64 = 0.25;
+/// The upper quantile that is reckoned with, and the same of a normal distribution.
+const UPPER: f64 = 0.95;
+const UPPER_Z: f64 = 1.645;
+/// Load is never reckoned with beyond this factor of what is expected, as a logarithm.
+const MOST_SURPRISE: f64 = std::f64::consts::LN_2;
 /// Errors needed before a loss is stated.
 const ENOUGH: usize = 12;
 /// Standard deviation of ln load assumed before errors are known, at ten seconds ahead.
@@ -18,13 +27,22 @@ pub struct Residuals {
     horizon_s: f64,
     waiting: VecDeque<(f64, f64, [f64; 3])>,
     errors: SortedWindow,
+    hour: SortedWindow,
+    hour_s: f64,
     loss: Decayed,
 }
 
 impl Residuals {
     /// An empty record.
     pub fn new(horizon_s: f64) -> Self {
-        Self { horizon_s, waiting: VecDeque::new(), errors: SortedWindow::new(KEPT), loss: Decayed::default() }
+        Self {
+            horizon_s,
+            waiting: VecDeque::new(),
+            errors: SortedWindow::new(KEPT),
+            hour: SortedWindow::new(KEPT_LONG),
+            hour_s: f64::NEG_INFINITY,
+            loss: Decayed::default(),
+        }
     }
 
     /// Notes a forecast made now, with the band that would have been stated.
@@ -54,6 +72,10 @@ impl Residuals {
             let losses = [0.1, 0.5, 0.9].iter().zip(band).map(|(q, f)| pinball(*q, f, error));
             self.loss.add(losses.sum::<f64>(), 0.99);
             self.errors.push(error);
+            if due >= self.hour_s + APART * self.horizon_s {
+                self.hour_s = due;
+                self.hour.push(error);
+            }
         }
     }
 
@@ -64,7 +86,7 @@ impl Residuals {
 
     /// Typical error and its spread: median, and a standard deviation read from the outer quantiles, shrunk towards a prior at first.
     pub fn spread(&self) -> (f64, f64) {
-        let prior = PRIOR_SD * (self.horizon_s / 10.0).clamp(0.3, 10.0).sqrt();
+        let prior = self.prior_sd();
         let (Some(low), Some(mid), Some(high)) = (self.errors.quantile(0.1), self.errors.quantile(0.5), self.errors.quantile(0.9)) else {
             return (0.0, prior);
         };
@@ -72,5 +94,49 @@ impl Residuals {
         let weight = n / (n + 20.0);
         let sd = (high - low) / (2.0 * crate::math::Z90);
         (weight * mid.clamp(-0.3, 0.3), weight * sd + (1.0 - weight) * prior)
+    }
+
+    fn prior_sd(&self) -> f64 {
+        PRIOR_SD * (self.horizon_s / 10.0).clamp(0.3, 10.0).sqrt()
+    }
+
+    /// An upper quantile of the error, of the last minutes and of the last hour in equal parts, shrunk towards a prior at first.
+    pub fn upper(&self) -> f64 {
+        let prior = UPPER_Z * self.prior_sd();
+        let (Some(minutes), Some(hour)) = (self.errors.quantile(UPPER), self.hour.quantile(UPPER)) else { return prior };
+        let n = self.hour.len() as f64;
+        let weight = n / (n + 20.0);
+        (weight * 0.5 * (minutes + hour) + (1.0 - weight) * prior).min(MOST_SURPRISE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record of forecasts half a minute ahead that miss by a tenth for twenty seconds of every `every`, judged for an hour.
+    fn record(every: u32, jump: f64) -> Residuals {
+        let mut record = Residuals::new(30.0);
+        for t in 0..3_600u32 {
+            let actual = if t % every < 20 { 100.0 * jump } else { 100.0 };
+            record.resolve(f64::from(t), actual);
+            record.promise(f64::from(t), 100.0);
+        }
+        record
+    }
+
+    #[test]
+    fn jumps_that_the_last_minutes_forgot_are_still_reckoned_with() {
+        let rare = record(350, 1.5);
+        assert!(rare.spread().1 < 0.05, "the last minutes were calm: {:?}", rare.spread());
+        assert!(rare.upper() > 0.15, "{}", rare.upper());
+        assert!(record(3_600, 1.0).upper() < 0.02);
+    }
+
+    #[test]
+    fn what_is_reckoned_with_is_bounded_and_starts_from_a_prior() {
+        assert!(record(40, 50.0).upper() <= MOST_SURPRISE);
+        let unknown = Residuals::new(30.0);
+        assert!((unknown.upper() - UPPER_Z * unknown.spread().1).abs() < 1e-9);
     }
 }

@@ -88,7 +88,7 @@ pub fn settings(scenario: &Scenario, seed: u64) -> Settings {
     }
     // As the demonstration's configuration file has it, six times as fast as a cluster.
     Settings {
-        headroom: 0.9,
+        headroom: 0.95,
         floor_ttl_s: 20.0,
         lower_after_s: 8.0,
         max_step_up: 4,
