@@ -11,12 +11,18 @@ use crate::decision::Band;
 use crate::math::{Decayed, bounded};
 use crate::series::Window;
 use members::{MEMBERS, Member};
-use residuals::Residuals;
+use residuals::{Residuals, UPPER_Z};
 
 /// Bounds of the seconds over which "the load at a time" is averaged, and which part of the last horizon they are otherwise: a second's arrivals are
 /// mostly Poisson noise, which no forecast is to be blamed for and no replica is wanted for.
 const SMOOTH_S: (f64, f64) = (3.0, 10.0);
 const SMOOTH: f64 = 0.3;
+
+/// Less than this, in requests per second, for so long is no traffic. What was forecast from none, and in so many seconds after traffic set in (a test
+/// of load begins gently, a new name is found by clients one after the other), says nothing of what load will do.
+const NONE_RPS: f64 = 1.0;
+const SILENT_S: f64 = 10.0;
+const FOUND_S: f64 = 60.0;
 
 /// What is expected of ln load at a horizon.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +53,8 @@ pub struct LoadForecaster {
     level: Decayed,
     last_s: Option<f64>,
     smooth_s: f64,
+    busy_s: Option<f64>,
+    began_s: f64,
 }
 
 impl LoadForecaster {
@@ -60,6 +68,8 @@ impl LoadForecaster {
             recent: Window::new(60.0),
             level: Decayed::default(),
             last_s: None,
+            busy_s: None,
+            began_s: f64::NEG_INFINITY,
             smooth_s: (SMOOTH * horizons.last().copied().unwrap_or(0.0)).clamp(SMOOTH_S.0, SMOOTH_S.1),
         }
     }
@@ -67,9 +77,10 @@ impl LoadForecaster {
     /// Takes the arrivals of an interval.
     pub fn observe(&mut self, at_s: f64, arrivals_rps: f64) {
         let gap = self.last_s.is_some_and(|last| at_s - last > 30.0);
-        self.last_s = Some(at_s);
+        let first = self.last_s.replace(at_s).is_none();
         self.recent.push(at_s, arrivals_rps);
         self.level.add(arrivals_rps, 0.7);
+        self.notice_traffic(at_s, arrivals_rps, first);
         let actual = self.recent.mean_since(at_s - self.smooth_s + 0.01).unwrap_or(arrivals_rps);
         // The middle of what is averaged over and above the least is when it was so.
         let then_s = at_s - 0.5 * (self.smooth_s - SMOOTH_S.0);
@@ -77,12 +88,25 @@ impl LoadForecaster {
             judged.member.observe(at_s, arrivals_rps, gap);
             for (horizon, record) in self.horizons.iter().zip(&mut judged.records) {
                 record.resolve(then_s, actual);
-                if let Some(forecast) = judged.member.forecast(*horizon) {
+                let found = at_s - self.began_s >= FOUND_S;
+                if let Some(forecast) = judged.member.forecast(*horizon).filter(|_| found) {
                     record.promise(at_s, forecast);
                 }
             }
         }
         self.elect();
+    }
+
+    /// When traffic sets in, what was forecast before is not judged.
+    fn notice_traffic(&mut self, at_s: f64, rps: f64, first: bool) {
+        if rps < NONE_RPS {
+            return;
+        }
+        let before = self.busy_s.replace(at_s);
+        if !first && before.is_none_or(|before| at_s - before > SILENT_S) {
+            self.began_s = at_s;
+            self.members.iter_mut().flat_map(|m| &mut m.records).for_each(Residuals::withdraw);
+        }
     }
 
     fn elect(&mut self) {
@@ -107,8 +131,15 @@ impl LoadForecaster {
         let h = self.horizons[horizon];
         let point = judged.member.forecast(h).or_else(|| self.members[0].member.forecast(h))?;
         let (shift, sd) = judged.records[horizon].spread();
-        let surprise = (judged.records[horizon].upper() - shift).max(0.0);
+        let surprise = self.beyond_chance((judged.records[horizon].upper() - shift).max(0.0));
         Some(LogLoad { mean: bounded(point, 1e-3, 1e12).ln() + shift, sd, surprise })
+    }
+
+    /// What is left of a surprise without the chance in the count that a forecast was judged by: arrivals of independent clients vary by the root of their
+    /// number, and replicas that carry their mean carry that.
+    fn beyond_chance(&self, surprise: f64) -> f64 {
+        let counted = self.level.get().unwrap_or(0.0) * self.smooth_s;
+        (surprise * surprise - UPPER_Z * UPPER_Z / counted.max(1.0)).max(0.0).sqrt()
     }
 
     /// Quantiles at one of the horizons (by index).
@@ -161,6 +192,16 @@ mod tests {
     /// Pseudo-random within +-10.
     fn noise(t: u32) -> f64 {
         f64::from(t.wrapping_mul(2_654_435_761) >> 16) / 65_536.0 * 20.0 - 10.0
+    }
+
+    #[test]
+    fn traffic_that_sets_in_is_no_surprise() {
+        let mut load = LoadForecaster::new(&[10.0]);
+        for t in 0..200u32 {
+            load.observe(f64::from(t), if t < 100 { 0.0 } else { 100.0 });
+        }
+        let known = load.log_forecast(0).expect("seen");
+        assert!(known.surprise < 0.1 && known.sd < 0.1, "{known:?}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ const AT_REST: std::ops::RangeInclusive<usize> = 2..=3;
 const GENTLE_S: u32 = 30;
 /// The agent learns what a replica takes.
 const LEARNING: Duration = Duration::from_secs(240);
+const SILENCE: Duration = Duration::from_secs(60);
 const CALM: Duration = Duration::from_secs(15);
 /// The pools shrink to this many replicas' worth of workers in all over this time, and stay so: half of two replicas, a third of three.
 const LEFT: f64 = 1.0;
@@ -37,8 +38,18 @@ pub fn the_floor_is_raised_before_production_violates_its_objective(story: &mut 
             Err(why) => println!("    race {number} of {RACES}: {why}"),
         }
         set_pools(story, &pods(story, NAMESPACE, "app=web")?, 1.0)?;
+        silence(story)?;
     }
     race(story, RACES)
+}
+
+/// Waits until the agent has forgotten the load of the race before: the next one's sets in, it does not jump.
+fn silence(story: &Story) -> Result {
+    until("no load expected", SILENCE, || {
+        let state = held(story, "shop/web")?.unwrap_or_default();
+        let load = state["decision"]["forecasts"][0]["load_rps"]["p50"].as_f64();
+        load.map_or(Err(format!("load {load:?}").into()), |rps| Ok((rps < 1.0).then_some(())))
+    })
 }
 
 fn race(story: &Story, number: u32) -> Result {

@@ -11,9 +11,10 @@ const KEPT: usize = 240;
 /// it within the last four.
 const KEPT_LONG: usize = 450;
 const APART: f64 = 0.25;
-/// The upper quantile that is reckoned with, and the same of a normal distribution.
+/// The upper quantile that is reckoned with.
 const UPPER: f64 = 0.95;
-const UPPER_Z: f64 = 1.645;
+/// The same of the standard normal distribution.
+pub const UPPER_Z: f64 = 1.645;
 /// Load is never reckoned with beyond this factor of what is expected, as a logarithm.
 const MOST_SURPRISE: f64 = std::f64::consts::LN_2;
 /// Errors needed before a loss is stated.
@@ -56,6 +57,11 @@ impl Residuals {
         let (shift, sd) = self.spread();
         let band = [-crate::math::Z90, 0.0, crate::math::Z90].map(|z| shift + z * sd);
         self.waiting.push_back((at_s + self.horizon_s, point, band));
+    }
+
+    /// Forgets the forecasts that were not judged yet.
+    pub fn withdraw(&mut self) {
+        self.waiting.clear();
     }
 
     /// Judges the forecasts whose time has come.
