@@ -3,7 +3,7 @@
 use crate::scene::{Scene, carrier_of, eventually};
 use foreshadow_agent::hands::Hands;
 use foreshadow_agent::kubernetes::act::carrier::Outcome;
-use foreshadow_agent::kubernetes::act::expire::sweep;
+use foreshadow_agent::kubernetes::act::expire;
 use foreshadow_agent::kubernetes::act::floor::Step;
 use foreshadow_agent::kubernetes::act::mark::{ANNOTATION, LABEL, MANAGER, Mark, expiry};
 use foreshadow_agent::kubernetes::act::refusal::Refusal;
@@ -96,13 +96,10 @@ async fn an_overdue_floor_is_put_back_by_whoever_finds_it() {
     let scene = Scene::new(server, "floor-overdue").await;
     scene.apply_hpa(json!({ "maxReplicas": 10 })).await;
     scene.hand(1).set_floor(floor(5, 500.0)).await.expect("free");
-    let mine = |swept: Vec<foreshadow_agent::kubernetes::act::expire::Swept>| {
-        swept.into_iter().filter(|s| s.namespace == scene.namespace).map(|s| s.outcome).collect::<Vec<_>>()
-    };
-    let early = mine(sweep(&scene.client, later(100.0), false).await.expect("listed"));
+    let early = scene.sweep(later(100.0)).await;
     assert!(early.is_empty(), "{early:?}");
-    let (one, two) = tokio::join!(sweep(&scene.client, later(501.0), false), sweep(&scene.client, later(501.0), false));
-    let outcomes: Vec<_> = mine(one.expect("listed")).into_iter().chain(mine(two.expect("listed"))).collect();
+    let (one, two) = tokio::join!(scene.sweep(later(501.0)), scene.sweep(later(501.0)));
+    let outcomes: Vec<_> = one.into_iter().chain(two).map(|s| s.outcome).collect();
     assert!(outcomes.iter().any(|o| matches!(o, Ok(Outcome::Restored))), "{outcomes:?}");
     let harmless = |o: &Result<Outcome, Refusal>| matches!(o, Ok(Outcome::Restored) | Err(Refusal::Changed(_)));
     assert!(outcomes.iter().all(harmless), "two sweepers at once: {outcomes:?}");
@@ -187,7 +184,7 @@ async fn without_a_scaler_the_scale_subresource_is_written_and_put_back() {
     assert_eq!((deployment.data["spec"]["replicas"].clone(), deployment.labels().contains_key(LABEL)), (json!(4), true));
     hand.set_floor(floor(2, 100.0)).await.expect("down");
     assert_eq!(scene.deployment().await.data["spec"]["replicas"], 4, "not at once");
-    sweep(&scene.client, later(101.0), false).await.expect("listed");
+    scene.sweep(later(101.0)).await;
     let back = scene.deployment().await;
     assert_eq!(back.data["spec"]["replicas"], 1);
     assert!(!back.annotations().contains_key(ANNOTATION) && !back.labels().contains_key(LABEL), "{:?}", back.metadata);
@@ -233,11 +230,10 @@ async fn the_floor_of_a_process_killed_with_kill_9_falls_away() {
     eventually(Duration::from_secs(60), async || scene.hpa().await.data["spec"]["minReplicas"] == 6).await;
     child.kill().expect("SIGKILL");
     child.wait().expect("gone");
-    let none_yet = sweep(&scene.client, Timestamp::now(), false).await.expect("listed");
-    assert!(none_yet.iter().all(|s| s.namespace != scene.namespace), "its time is not over");
+    assert!(scene.sweep(Timestamp::now()).await.is_empty(), "its time is not over");
     // Another agent's sweep, as it runs every few seconds.
     eventually(Duration::from_secs(60), async || {
-        sweep(&scene.client, Timestamp::now(), false).await.expect("listed");
+        expire::sweep(&scene.client, Timestamp::now(), false, None).await.expect("listed");
         scene.hpa().await.data["spec"]["minReplicas"] == 1
     })
     .await;

@@ -4,7 +4,6 @@ use crate::scene::{Scene, apply};
 use crate::sizer::{Holder, mode, rollout, workload};
 use foreshadow_agent::kubernetes::act::expire;
 use foreshadow_agent::kubernetes::act::mark::expiry;
-use foreshadow_agent::kubernetes::act::moves;
 use foreshadow_agent::kubernetes::act::template::{self, MANAGER};
 use foreshadow_agent::kubernetes::crd::ShadowScaler;
 use foreshadow_agent::kubernetes::sizer::Step;
@@ -84,10 +83,8 @@ async fn a_class_falls_away_when_it_is_not_acted_on_and_when_nobody_renews_it() 
     next.profile = "spot";
     next.ticks(150, 700.0, 0.95, 0.5);
     assert_eq!(next.sizer.round().await, Ok(Step::Moved));
-    // Only this workload's: the server is shared.
-    let sweep = async |now: Timestamp| moves::sweep(&scene.client, now, false, Some(&scene.workload)).await.expect("listed");
-    assert!(sweep(Timestamp::now()).await.is_empty(), "it has time left");
-    let swept = sweep(expiry(Timestamp::now(), 3_601.0)).await;
+    assert!(scene.sweep(Timestamp::now()).await.is_empty(), "it has time left");
+    let swept = scene.sweep(expiry(Timestamp::now(), 3_601.0)).await;
     assert!(swept.len() == 1 && swept[0].outcome.is_ok(), "{swept:?}");
     assert_eq!((nodes(&scene).await, is_marked(&scene).await), (None, false));
 }

@@ -2,6 +2,7 @@
 
 use crate::floor::{minimum, traces};
 use foreshadow_agent::kubernetes::act::carrier::{Carrier, neighbours, resource};
+use foreshadow_agent::kubernetes::act::expire::{self, Swept};
 use foreshadow_agent::kubernetes::act::scaler::{Target, place};
 use foreshadow_agent::kubernetes::crd::{self, ShadowScaler};
 use foreshadow_agent::kubernetes::hand::Hand;
@@ -10,6 +11,7 @@ use foreshadow_cluster::api::ApiServer;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, Resource};
@@ -149,6 +151,11 @@ impl Scene {
         let hpa = self.hpa().await;
         assert_eq!(minimum(&hpa), json!(expected));
         assert_eq!(traces(&hpa), [""; 0]);
+    }
+
+    /// Puts back what will be overdue then, of this scene only: other scenes of the same server are at other times.
+    pub async fn sweep(&self, now: Timestamp) -> Vec<Swept> {
+        expire::sweep(&self.client, now, false, Some(&self.workload)).await.expect("listed")
     }
 
     /// `reason: note` of every Event about the ShadowScaler.

@@ -1,10 +1,9 @@
 //! The resources axis on a real API server: from what profiles measured to resized pods, and back, whoever is left to do it.
 
 use crate::scene::{Scene, apply};
-use foreshadow_agent::kubernetes::act::expire;
 use foreshadow_agent::kubernetes::act::mark::expiry;
 use foreshadow_agent::kubernetes::act::resize::{self, wanted};
-use foreshadow_agent::kubernetes::act::{moves, template};
+use foreshadow_agent::kubernetes::act::template;
 use foreshadow_agent::kubernetes::sizer::{Sizer, Step};
 use foreshadow_agent::kubernetes::tell::Teller;
 use foreshadow_agent::live::{Latest, Live, Point};
@@ -172,9 +171,8 @@ async fn a_size_that_a_profile_measured_as_cheaper_is_given_to_every_pod_and_a_d
     let refused = Holder::new(&scene, 0).sizer.round().await.expect_err("it has lost the Lease");
     assert!(refused.to_string().contains("later holder"), "{refused}");
     // Nobody renews it any more.
-    let mine = |swept: Vec<expire::Swept>| swept.into_iter().filter(|s| s.namespace == scene.namespace).collect::<Vec<_>>();
-    assert!(mine(expire::sweep(&scene.client, Timestamp::now(), false).await.expect("listed")).is_empty(), "it has time left");
-    let swept = mine(expire::sweep(&scene.client, expiry(Timestamp::now(), 601.0), false).await.expect("listed"));
+    assert!(scene.sweep(Timestamp::now()).await.is_empty(), "it has time left");
+    let swept = scene.sweep(expiry(Timestamp::now(), 601.0)).await;
     assert!(swept.len() == 1 && swept[0].outcome.is_ok(), "{swept:?}");
     assert_eq!(sizes(&scene).await, ["500m", "500m", "500m"]);
     assert!(!marked(&scene).await);
@@ -247,17 +245,18 @@ async fn a_size_that_has_stood_is_written_to_the_template_and_goes_with_its_mode
     mode(&scene, "Observe").await;
     assert_eq!(holder.sizer.round().await, Ok(Step::Moved));
     assert_eq!((written(&scene).await.as_str(), scene.deployment().await.annotations().get(template::ANNOTATION)), ("500m", None));
-    assert!(matches!(holder.sizer.round().await, Ok(Step::PutBack(_))));
+    let step = holder.sizer.round().await;
+    assert!(matches!(step, Ok(Step::PutBack(_))), "{step:?}");
     assert_eq!(sizes(&scene).await, ["500m", "500m"]);
 }
 
 #[tokio::test]
 async fn a_written_size_that_nobody_renews_is_put_back() {
     let Some((scene, _)) = Box::pin(written_back("sizer-forgotten")).await else { return };
-    let swept = moves::sweep(&scene.client, expiry(Timestamp::now(), 3_601.0), false, Some(&scene.workload)).await.expect("listed");
-    assert!(swept.len() == 1 && swept[0].outcome.is_ok(), "{swept:?}");
+    let swept = scene.sweep(expiry(Timestamp::now(), 3_601.0)).await;
+    assert!(swept.len() == 2 && swept.iter().all(|s| s.outcome.is_ok()), "the pods' size and the template: {swept:?}");
     let deployment = scene.deployment().await;
-    assert_eq!(written(&scene).await, "500m");
+    assert_eq!((written(&scene).await.as_str(), sizes(&scene).await), ("500m", vec!["500m".to_owned(), "500m".to_owned()]));
     assert!(!deployment.annotations().contains_key(template::ANNOTATION) && !deployment.labels().contains_key(template::LABEL));
 }
 

@@ -280,7 +280,7 @@ async fn sweeps(client: Client, agents: Watched<EndpointSlice>, me: String, coun
         if order::rank("sweep", &keeper::live_agents(&agents), &me) != 0 {
             continue;
         }
-        match expire::sweep(&client, k8s_openapi::jiff::Timestamp::now(), false).await {
+        match expire::sweep(&client, k8s_openapi::jiff::Timestamp::now(), false, None).await {
             Ok(swept) => swept.iter().for_each(|s| tell(s, &counts)),
             Err(e) => tracing::debug!(error = %e, "nothing could be swept"),
         }

@@ -141,7 +141,7 @@ impl Work {
         if !self.really {
             return println!("would have: put back every floor that stands");
         }
-        match expire::sweep(&self.client, Timestamp::now(), true).await {
+        match expire::sweep(&self.client, Timestamp::now(), true, None).await {
             Ok(swept) => {
                 for one in swept {
                     let what = format!("the floor of {} in {}", one.title, one.namespace);

@@ -17,18 +17,14 @@ use kube::api::ListParams;
 use kube::core::DynamicObject;
 use kube::{Api, Client};
 
-/// One sweep over the cluster. `every` puts back whatever is marked, overdue or not: for `uninstall`.
+/// One sweep over the cluster, or over what is marked for one ShadowScaler (`namespace/name`). `every` puts back whatever is marked, overdue or
+/// not: for `uninstall`. What could not be listed on one axis does not keep the others from being swept.
 ///
 /// # Errors
 /// When not even one kind could be listed.
-pub async fn sweep(client: &Client, now: Timestamp, every: bool) -> Result<Vec<Swept>, Refusal> {
-    all_axes(client, now, every, None).await
-}
-
-/// What could not be listed on one axis does not keep the others from being swept.
-async fn all_axes(client: &Client, now: Timestamp, every: bool, scaler: Option<&str>) -> Result<Vec<Swept>, Refusal> {
-    let floors = sweep_of(client, now, every, scaler).await;
-    let (sizes, templates) = (sizes::sweep(client, now, every, scaler).await, moves::sweep(client, now, every, scaler).await);
+pub async fn sweep(client: &Client, now: Timestamp, every: bool, of: Option<&str>) -> Result<Vec<Swept>, Refusal> {
+    let floors = floors(client, now, every, of).await;
+    let (sizes, templates) = (sizes::sweep(client, now, every, of).await, moves::sweep(client, now, every, of).await);
     let mut all = Vec::new();
     for part in [floors, sizes, templates] {
         match part {
@@ -46,10 +42,10 @@ async fn all_axes(client: &Client, now: Timestamp, every: bool, scaler: Option<&
 /// # Errors
 /// As [`sweep`].
 pub async fn put_back(client: &Client, scaler: &str) -> Result<Vec<Swept>, Refusal> {
-    all_axes(client, Timestamp::now(), true, Some(scaler)).await
+    sweep(client, Timestamp::now(), true, Some(scaler)).await
 }
 
-async fn sweep_of(client: &Client, now: Timestamp, every: bool, scaler: Option<&str>) -> Result<Vec<Swept>, Refusal> {
+async fn floors(client: &Client, now: Timestamp, every: bool, scaler: Option<&str>) -> Result<Vec<Swept>, Refusal> {
     let mut swept = Vec::new();
     let mut failed = None;
     let mut listed = 0;

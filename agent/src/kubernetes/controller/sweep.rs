@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(15);
 /// Sweeps until it is dropped.
 pub async fn run(client: &Client, metrics: &Metrics) {
     loop {
-        match expire::sweep(client, Timestamp::now(), false).await {
+        match expire::sweep(client, Timestamp::now(), false, None).await {
             Ok(swept) => {
                 for one in swept {
                     let (namespace, title, scaler) = (one.namespace, one.title, one.scaler);
