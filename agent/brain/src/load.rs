@@ -18,10 +18,11 @@ use residuals::{Residuals, UPPER_Z};
 const SMOOTH_S: (f64, f64) = (3.0, 10.0);
 const SMOOTH: f64 = 0.3;
 
-/// Less than this, in requests per second, for so long is no traffic. What was forecast from none, and in so many seconds after traffic set in (a test
-/// of load begins gently, a new name is found by clients one after the other), says nothing of what load will do.
+/// Less than this, in requests per second, for so long is no traffic (what follows a shorter silence is a burst, and a surprise). What was forecast
+/// from none, and in so many seconds after traffic set in (a test of load begins gently, a new name is found by clients one after the other), says
+/// nothing of what load will do.
 const NONE_RPS: f64 = 1.0;
-const SILENT_S: f64 = 10.0;
+const SILENT_S: f64 = 600.0;
 const FOUND_S: f64 = 60.0;
 
 /// What is expected of ln load at a horizon.
@@ -76,19 +77,18 @@ impl LoadForecaster {
 
     /// Takes the arrivals of an interval.
     pub fn observe(&mut self, at_s: f64, arrivals_rps: f64) {
-        let gap = self.last_s.is_some_and(|last| at_s - last > 30.0);
-        let first = self.last_s.replace(at_s).is_none();
+        self.notice_traffic(at_s, arrivals_rps);
+        let gap = self.last_s.replace(at_s).is_some_and(|last| at_s - last > 30.0);
         self.recent.push(at_s, arrivals_rps);
         self.level.add(arrivals_rps, 0.7);
-        self.notice_traffic(at_s, arrivals_rps, first);
         let actual = self.recent.mean_since(at_s - self.smooth_s + 0.01).unwrap_or(arrivals_rps);
         // The middle of what is averaged over and above the least is when it was so.
         let then_s = at_s - 0.5 * (self.smooth_s - SMOOTH_S.0);
+        let found = at_s - self.began_s >= FOUND_S;
         for judged in &mut self.members {
             judged.member.observe(at_s, arrivals_rps, gap);
             for (horizon, record) in self.horizons.iter().zip(&mut judged.records) {
                 record.resolve(then_s, actual);
-                let found = at_s - self.began_s >= FOUND_S;
                 if let Some(forecast) = judged.member.forecast(*horizon).filter(|_| found) {
                     record.promise(at_s, forecast);
                 }
@@ -97,13 +97,13 @@ impl LoadForecaster {
         self.elect();
     }
 
-    /// When traffic sets in, what was forecast before is not judged.
-    fn notice_traffic(&mut self, at_s: f64, rps: f64, first: bool) {
+    /// When traffic sets in, what was forecast before is not judged. Traffic that is there when looking begins did not set in.
+    fn notice_traffic(&mut self, at_s: f64, rps: f64) {
         if rps < NONE_RPS {
             return;
         }
-        let before = self.busy_s.replace(at_s);
-        if !first && before.is_none_or(|before| at_s - before > SILENT_S) {
+        let silent = self.busy_s.replace(at_s).is_none_or(|before| at_s - before > SILENT_S);
+        if silent && self.last_s.is_some() {
             self.began_s = at_s;
             self.members.iter_mut().flat_map(|m| &mut m.records).for_each(Residuals::withdraw);
         }
@@ -202,6 +202,15 @@ mod tests {
         }
         let known = load.log_forecast(0).expect("seen");
         assert!(known.surprise < 0.1 && known.sd < 0.1, "{known:?}");
+    }
+
+    #[test]
+    fn bursts_between_silences_are_a_surprise() {
+        let mut load = LoadForecaster::new(&[10.0]);
+        for t in 0..1_800u32 {
+            load.observe(f64::from(t), if t % 60 < 30 { 0.0 } else { 100.0 });
+        }
+        assert!(load.log_forecast(0).expect("seen").surprise > 0.3);
     }
 
     #[test]

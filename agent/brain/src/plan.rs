@@ -24,7 +24,7 @@ const SURE_AT: f64 = 0.35;
 const MOST_DOUBT: f64 = 0.10;
 
 /// Further replicas than the first are asked for by this share of the need, i.e. when they would run with less than the configured headroom.
-const CERTAIN: f64 = 0.72;
+const CERTAIN: f64 = 0.85;
 /// The reactive path's own count is taken as the base when it exceeds the need by this much: while a floor stands, an autoscaler takes the
 /// replicas it finds for its own.
 const CALM: f64 = 0.3;

@@ -1,6 +1,7 @@
 //! One kind of evidence about the edge: how many of the requests of an interval exceeded something, against load over capacity.
 //!
-//! P(exceed) = base + (1 - base) sigmoid(a u + c), u = ln(load / capacity), c such that P = `anchor` at u = 0. Requests of one
+//! P(exceed) = base + (1 - base) sigmoid(a u + c), u = ln(load / capacity), c such that P = `anchor` at u = 0. A pool fails more suddenly than one
+//! alone: `a` grows with the root of the instances that share the load (square-root staffing, Halfin and Whitt 1981). Requests of one
 //! interval are correlated (one queue serves them), so counts weigh less than they seem: the likelihood is tempered by the dispersion
 //! seen in the past (quasi-likelihood, McCullagh and Nelder 1989). Called by [`super::edge`].
 
@@ -12,6 +13,9 @@ const KEEP: f64 = 0.985;
 const CALIBRATION: f64 = 0.03;
 const SHIFT: (f64, f64) = (-1.0, 4.0);
 
+/// Instances beyond which a curve is steep enough.
+const MOST_POOLED: f64 = 10_000.0;
+
 /// ln(load / capacity) below which what exceeds is not the load's doing.
 const FAR_BELOW: f64 = -0.3;
 
@@ -20,6 +24,7 @@ const FAR_BELOW: f64 = -0.3;
 pub struct Channel {
     anchor: f64,
     steepness: f64,
+    pooled: f64,
     base: Decayed,
     dispersion: Decayed,
     shift: f64,
@@ -62,7 +67,7 @@ impl Channel {
     pub fn new(anchor: f64, steepness: f64) -> Self {
         let mut dispersion = Decayed::default();
         dispersion.add_weighted(2.5, 10.0, 1.0);
-        Self { anchor: anchor.clamp(1e-4, 0.5), steepness, base: Decayed::default(), dispersion, shift: 0.0, excused: 0.0 }
+        Self { anchor: anchor.clamp(1e-4, 0.5), steepness, pooled: 1.0, base: Decayed::default(), dispersion, shift: 0.0, excused: 0.0 }
     }
 
     /// The same evidence with another anchor (the cut moved a little).
@@ -71,14 +76,24 @@ impl Channel {
         self
     }
 
+    /// So many equal instances share the load from now on.
+    pub fn pool(&mut self, instances: f64) {
+        self.pooled = bounded(instances, 1.0, MOST_POOLED).sqrt();
+    }
+
+    /// What the grid's slope is multiplied by.
+    pub fn steepness(&self) -> f64 {
+        self.steepness * self.pooled
+    }
+
     /// The curve as known now.
     pub fn curve(&self) -> Curve {
         let base = bounded(self.base.get().unwrap_or(0.0), 0.0, 0.7 * self.anchor);
         if self.excused > base {
             // The objective cannot be met: the edge is where load adds to what is bad what it tolerates.
-            return Curve { base: self.excused, steepness: self.steepness, offset: logit(self.anchor) };
+            return Curve { base: self.excused, steepness: self.steepness(), offset: logit(self.anchor) };
         }
-        Curve { base, steepness: self.steepness, offset: logit((self.anchor - base) / (1.0 - base)) }
+        Curve { base, steepness: self.steepness(), offset: logit((self.anchor - base) / (1.0 - base)) }
     }
 
     /// Sets a share that exceeds whatever the load, as others know it (0: none); answers whether one came or went.
@@ -105,7 +120,7 @@ impl Channel {
     /// Calibrates: a tracker explains every burst by a moment of low capacity and then believes the calm between bursts, a capacity
     /// that fails more often than it promises. `u` is the load over capacity believed before the interval.
     pub fn calibrate(&mut self, n: f64, k: f64, slope: f64, u: f64) {
-        let promised = self.curve().probability(slope, u + self.shift / (slope * self.steepness));
+        let promised = self.curve().probability(slope, u + self.shift / (slope * self.steepness()));
         if n >= 5.0 && promised < 0.2 {
             let surprise = (k - n * promised) / (n * promised + 1.0);
             self.shift = bounded(self.shift + CALIBRATION * surprise.clamp(-1.0, 12.0), SHIFT.0, SHIFT.1);
@@ -141,6 +156,16 @@ mod tests {
         let mut row = [0.0; 40];
         curve.fill(14.0, 0.3, 0.02, &mut row);
         assert!(row.iter().enumerate().all(|(i, p)| (p - curve.probability(14.0, 0.3 - 0.02 * i as f64)).abs() < 1e-12));
+    }
+
+    #[test]
+    fn a_pool_meets_the_same_anchor_more_suddenly() {
+        let alone = Channel::new(0.01, 1.0);
+        let mut pool = alone.clone();
+        pool.pool(16.0);
+        let (alone, pool) = (alone.curve(), pool.curve());
+        assert!((pool.probability(14.0, 0.0) - 0.01).abs() < 1e-9);
+        assert!((alone.inverse(14.0, 0.5) / pool.inverse(14.0, 0.5) - 4.0).abs() < 1e-9);
     }
 
     #[test]

@@ -138,6 +138,8 @@ impl Edge {
     /// Takes an interval of `instances` equal instances. `guess` is a capacity to start the search from when nothing is known.
     pub fn observe(&mut self, path: &PathObservation, instances: f64, since_last_s: f64, guess: f64) {
         let rate = path.arrival_rps / instances;
+        self.bad.pool(instances);
+        self.slow.pool(instances);
         if rate <= 0.0 && path.requests <= 0.0 {
             self.regime = Regime::Idle;
             return self.pass(since_last_s);
@@ -267,7 +269,7 @@ impl Edge {
 
     /// From what the filter believes to what holds over time, in ln C (see [`Channel::calibrate`]).
     fn correction(&self) -> f64 {
-        -self.bad.shift() / self.slope()
+        -self.bad.shift() / (self.slope() * self.bad.steepness())
     }
 
     fn weights(&self) -> (f64, f64) {
@@ -347,7 +349,7 @@ impl Edge {
     /// What the filter has learned besides capacity, for inspection.
     pub fn learned(&self) -> Learned {
         Learned {
-            slope: self.slope(),
+            slope: self.slope() * self.bad.steepness(),
             drift_sd: self.drift_variance().sqrt(),
             bad_dispersion: self.bad.dispersion(),
             slow_dispersion: self.slow.dispersion(),

