@@ -168,11 +168,12 @@ impl Brain {
         let beyond = self.capacity.production_edge().load_for_bad(VIOLATION * tolerated).clamp(0.0, 0.2);
         self.verdict.judge(seen.at_s, tolerated, beyond, &self.machines);
         let (arrivals, capacity) = (&self.arrivals, &self.capacity);
+        let shadow = if seen.shadow_present { seen.shadow_size } else { 0.0 };
         self.portfolio.judge(seen.at_s, |due| {
             let near = |t: f64| t > due - 2.0 && t < due + 1.5;
             let (sum, n) = arrivals.points().filter(|p| near(p.0)).fold((0.0, 0.0), |(s, n), p| (s + p.1, n + 1.0));
             let capacity_rps = capacity.around(due)?;
-            (n > 0.0).then(|| Truth { load_rps: sum / n, capacity_rps })
+            (n > 0.0).then(|| Truth { load_rps: sum / n, capacity_rps, shadow })
         });
         if let Some(e) = self.capacity.now() {
             self.portfolio.review(e.median());

@@ -5,9 +5,13 @@
 //! replica-seconds above need, priced at the bad requests a full replica is allowed. The champion changes only for a clearly better
 //! challenger, and is demoted to the reactive path when its plans cost more than they are worth. Called by [`crate::Brain`].
 
+pub mod value;
+
 use crate::decision::MemberScore;
 use crate::math::{Decayed, logit, sigmoid};
 use std::collections::VecDeque;
+use value::Cost;
+pub use value::Value;
 
 /// The members, in the order of their asks.
 pub const MEMBERS: [&str; 6] =
@@ -32,8 +36,6 @@ const MARGIN: f64 = 0.85;
 const WASTE: f64 = 0.5;
 /// Memory per judged interval.
 const KEEP: f64 = 0.998;
-/// Seconds that count as one independent observation.
-const BLOCK: f64 = 10.0;
 const MOST_WAITING: usize = 1_024;
 
 /// Replicas each member asks for, by index in [`MEMBERS`]; None: it has nothing to say.
@@ -46,6 +48,8 @@ pub struct Truth {
     pub load_rps: f64,
     /// Capacity of a replica, requests per second.
     pub capacity_rps: f64,
+    /// What the shadow costs, in replicas; 0 without one.
+    pub shadow: f64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -63,36 +67,6 @@ pub struct Portfolio {
     demoted: Option<String>,
     tolerated: f64,
     value: Value,
-}
-
-/// What the shadow's data were worth: plans of the capacity tracker with them against its plans from production alone, judged in pairs.
-#[derive(Debug, Clone, Default)]
-pub struct Value {
-    with: Decayed,
-    without: Decayed,
-    gain_squared: Decayed,
-    /// Seconds judged.
-    pub judged: u64,
-    /// Seconds among them in which the reactive path alone ran too few replicas.
-    pub trouble: u64,
-}
-
-impl Value {
-    fn add(&mut self, with: f64, without: f64, trouble: bool) {
-        self.with.add(with, KEEP);
-        self.without.add(without, KEEP);
-        self.gain_squared.add((without - with).powi(2), KEEP);
-        self.judged += 1;
-        self.trouble += u64::from(trouble);
-    }
-
-    /// Operational loss per hour with and without the shadow's data, and the standard error of the difference.
-    pub fn losses(&self) -> Option<(f64, f64, f64)> {
-        let (with, without) = (self.with.get()?, self.without.get()?);
-        let n = (self.with.weight() / BLOCK).max(1.0);
-        let variance = (self.gain_squared.get()? - (without - with).powi(2)).max(0.0);
-        Some((3_600.0 * with, 3_600.0 * without, 3_600.0 * (variance / n).sqrt()))
-    }
 }
 
 impl Portfolio {
@@ -132,7 +106,8 @@ impl Portfolio {
         let cost = |ask: Option<f64>| loss(ask.map_or(reactive, |a| a.ceil().max(reactive)), reactive, truth, self.tolerated);
         // Without knowledge there is no floor: the reactive path stands alone.
         let trouble = truth.load_rps > 1.05 * reactive * truth.capacity_rps;
-        self.value.add(cost(asks[TRACKER]), cost(asks[ALONE]), trouble);
+        let shadow = truth.shadow * truth.capacity_rps * self.tolerated;
+        self.value.add(Cost { with: cost(asks[TRACKER]), without: cost(asks[ALONE]), shadow }, trouble);
     }
 
     /// What the shadow's data were worth.
@@ -209,7 +184,7 @@ mod tests {
         for t in 0..400 {
             let t = f64::from(t);
             portfolio.promise(t + 5.0, [Some(4.0), Some(4.0), None, Some(tracker), Some(machines), None]);
-            portfolio.judge(t, |_| Some(Truth { load_rps: need * 100.0, capacity_rps: 100.0 }));
+            portfolio.judge(t, |_| Some(Truth { load_rps: need * 100.0, capacity_rps: 100.0, shadow: 1.0 }));
             portfolio.review(100.0);
         }
         portfolio
@@ -230,7 +205,7 @@ mod tests {
 
     #[test]
     fn too_few_replicas_cost_more_than_too_many() {
-        let truth = Truth { load_rps: 500.0, capacity_rps: 100.0 };
+        let truth = Truth { load_rps: 500.0, capacity_rps: 100.0, shadow: 1.0 };
         assert!(loss(4.0, 4.0, truth, 0.01) > 10.0 * loss(6.0, 4.0, truth, 0.01));
         assert!(loss(5.0, 4.0, truth, 0.01) < 1e-9);
     }

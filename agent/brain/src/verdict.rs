@@ -9,6 +9,7 @@
 use crate::capacity::grid::LogEstimate;
 use crate::math::{Decayed, bounded, sigmoid};
 use crate::portfolio::Value;
+use crate::portfolio::value::{Losses, Worth};
 use crate::svm::{Machines, examples::OUTCOME_S};
 use std::collections::VecDeque;
 
@@ -29,8 +30,9 @@ struct Promise {
     without: Option<LogEstimate>,
 }
 
-fn enough(value: &Value) -> bool {
-    value.trouble >= ENOUGH_TROUBLE
+/// What plans cost, once there was trouble enough to tell.
+fn losses(value: &Value) -> Option<Losses> {
+    value.losses().filter(|_| value.trouble >= ENOUGH_TROUBLE)
 }
 
 /// Turns a standardised distance to capacity into a probability, learned as outcomes come: recursive logistic regression with forgetting. A
@@ -131,16 +133,9 @@ impl Verdict {
         self.violated += u64::from(violated);
     }
 
-    /// Whether the evidence says that the shadow's data do not help.
+    /// Whether the evidence says that the shadow does not pay for itself.
     pub fn useless(&self, value: &Value) -> bool {
-        let bounded_by = |(with, without, error): (f64, f64, f64)| without - with + 2.0 * error < 0.1 * without;
-        enough(value) && !self.adds(value) && value.losses().is_some_and(bounded_by)
-    }
-
-    /// Whether the evidence says that they do.
-    pub fn adds(&self, value: &Value) -> bool {
-        let clear = |(with, without, error): (f64, f64, f64)| without - with > (2.0 * error).max(0.1 * without);
-        enough(value) && value.losses().is_some_and(clear)
+        losses(value).is_some_and(|l| matches!(l.worth(), Worth::Nothing | Worth::CostsMore))
     }
 
     /// Best mean Brier score with and without the shadow's data.
@@ -169,22 +164,26 @@ impl Verdict {
                 "; error of forecasts of violations to come (Brier, held out, {violated} of {judged} s) {with:.3} with it, {without:.3} without"
             );
         }
-        let Some((with, without, error)) = value.losses().filter(|_| enough(value)) else {
+        let Some(losses) = losses(value) else {
             return format!(
                 "not enough evidence yet: in {} of {} judged seconds the reactive scaler alone would have run too few replicas ({ENOUGH_TROUBLE} needed); {details}",
                 value.trouble, value.judged
             );
         };
-        let verdict = if self.adds(value) {
-            "the shadow adds"
-        } else if self.useless(value) {
-            "the shadow adds nothing here"
-        } else {
-            "no clear difference"
+        let verdict = match losses.worth() {
+            Worth::Pays => "the shadow pays",
+            Worth::CostsMore => "the shadow adds something, but less than it costs",
+            Worth::Nothing => "the shadow adds nothing here",
+            Worth::Unclear => "not clear yet whether the shadow pays",
         };
         format!(
-            "{verdict}: plans made with it would have cost {with:.0} bad requests an hour (or as much in idle replicas), without it {without:.0} (+-{error:.0}), over {} s, {} of them in trouble; {details}",
-            value.judged, value.trouble
+            "{verdict}: plans made with it would have cost {:.0} bad requests an hour (or as much in idle replicas), without it {:.0} (the difference +-{:.0}), itself it costs {:.0}, over {} s, {} of them in trouble; {details}",
+            losses.with,
+            losses.without,
+            2.0 * losses.error,
+            losses.shadow,
+            value.judged,
+            value.trouble
         )
     }
 
