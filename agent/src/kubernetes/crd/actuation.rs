@@ -161,6 +161,6 @@ impl Default for Bandwidth {
 
 impl Default for Replicas {
     fn default() -> Self {
-        Self { enabled: true, through: Through::Auto, headroom: 0.9, floor_ttl_seconds: 120, lower_after_seconds: 120, max_step_up: 4 }
+        Self { enabled: true, through: Through::Auto, headroom: 0.9, floor_ttl_seconds: 120, lower_after_seconds: 60, max_step_up: 4 }
     }
 }
