@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, default_value_t = 30)]
     uploads: usize,
     /// Rounds of 20 seconds for each bound on slow copies
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     slow_rounds: u32,
     /// Pairs of runs
     #[arg(long, default_value_t = 5)]

@@ -6,6 +6,7 @@ use crate::sidecar::{Ports, inbound};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// An application that reads and answers at once.
@@ -22,11 +23,12 @@ pub struct Stuck {
     task: JoinHandle<()>,
 }
 
-/// A shadow that answers each request after a long time.
+/// A shadow that answers each request after a long time. On a thread that gives way to all others: what thousands of its connections cost is not to be
+/// felt by who generates load beside it.
 pub struct Slow {
     /// Its port.
     pub port: u16,
-    task: JoinHandle<()>,
+    running: Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>,
 }
 
 impl Drop for Sink {
@@ -43,7 +45,11 @@ impl Drop for Stuck {
 
 impl Drop for Slow {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
+            // It said why, if it panicked.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -51,16 +57,29 @@ async fn listen<F>(each: impl Fn(TcpStream) -> F + Send + 'static) -> Result<(u1
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| Error::failed("starting a peer", e))?;
-    let port = listener.local_addr().map_err(|e| Error::failed("starting a peer", e))?.port();
-    let task = tokio::spawn(async move {
-        let mut held = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            held.spawn(each(stream));
-            while held.try_join_next().is_some() {}
-        }
-    });
-    Ok((port, task))
+    let (port, listener) = bind()?;
+    Ok((port, tokio::spawn(serve(listener, each))))
+}
+
+fn bind() -> Result<(u16, std::net::TcpListener), Error> {
+    let bound = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?.port(), listener))
+    };
+    bound().map_err(|e: std::io::Error| Error::failed("starting a peer", e))
+}
+
+async fn serve<F>(listener: std::net::TcpListener, each: impl Fn(TcpStream) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let mut held = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        held.spawn(each(stream));
+        while held.try_join_next().is_some() {}
+    }
 }
 
 impl Sink {
@@ -78,10 +97,23 @@ impl Slow {
     /// Starts one that waits so long.
     ///
     /// # Errors
-    /// When there is no port.
-    pub async fn start(wait: Duration) -> Result<Self, Error> {
-        let (port, task) = listen(move |stream| async move { drop(answer(stream, wait).await) }).await?;
-        Ok(Self { port, task })
+    /// When there is no port or no thread.
+    pub fn start(wait: Duration) -> Result<Self, Error> {
+        let (port, listener) = bind()?;
+        let (stop, stopped) = oneshot::channel();
+        let run = move || {
+            // Only this thread's, on Linux; where it is not granted, the figures are those of a busier machine.
+            let _ = rustix::process::nice(19);
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = serve(listener, move |stream| async move { drop(answer(stream, wait).await) }) => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("slow shadow".into()).spawn(run).map_err(|e| Error::failed("starting a peer", e))?;
+        Ok(Self { port, running: Some((stop, thread)) })
     }
 }
 

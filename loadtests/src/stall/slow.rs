@@ -1,6 +1,7 @@
 //! Ten thousand copies at once towards a shadow that takes ten seconds for each, at a thousand requests a second: is memory bounded by what is configured,
-//! and does production feel it? Two sidecars side by side, the same arrivals to both, in turns.
+//! and does production feel it? Sidecars side by side, the same arrivals to each, in turns; a turn begins when no copy is under way anywhere.
 
+use super::figures::interval;
 use super::held::{Sink, Slow, config};
 use crate::demo::binaries::Binaries;
 use crate::demo::error::Error;
@@ -9,10 +10,13 @@ use crate::sidecar::Sidecar;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the shadow takes for each copy.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// A copy lasts no longer than this.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One bound on copies at once.
 #[derive(Debug, Serialize)]
@@ -27,6 +31,8 @@ pub struct Bound {
     pub memory_kib: (u64, u64),
     /// Production's p50, p99 in milliseconds and failures, in each round.
     pub rounds: Vec<(f64, f64, u64)>,
+    /// Mean difference of production's p99 to no mirror's over the rounds, with half the width of its 95 % interval, in milliseconds.
+    pub p99_more_ms: (f64, f64),
     /// Processor time of the sidecar for one request, microseconds.
     pub cpu_us: f64,
 }
@@ -45,12 +51,12 @@ pub struct Slows {
 /// # Errors
 /// When a program does not start.
 pub async fn measure(binaries: &Binaries, rps: f64, rounds: u32, seconds: f64) -> Result<Slows, Error> {
-    let (sink, slow) = (Sink::start().await?, Slow::start(WAIT).await?);
+    let (sink, slow) = (Sink::start().await?, Slow::start(WAIT)?);
     let mut bounds = Vec::new();
     let mut sidecars = Vec::new();
     for max in [0, 256, 10_000] {
         let mirror = if max == 0 { "" } else { ", request_mirror_policies: [{ cluster: shadow }]" };
-        let limits = format!("max_in_flight: {}, timeout: 30s", max.max(1));
+        let limits = format!("max_in_flight: {}, timeout: {}s", max.max(1), TIMEOUT.as_secs());
         let more = "    circuit_breakers: { thresholds: [{ max_connections: 20000, max_requests: 20000, max_pending_requests: 20000 }] }\n";
         let sidecar = Sidecar::start(binaries, 1, |at| config(at, sink.port, slow.port, mirror, &limits, more)).await?;
         let resident = sidecar.resident_kib().unwrap_or_default();
@@ -60,6 +66,7 @@ pub async fn measure(binaries: &Binaries, rps: f64, rounds: u32, seconds: f64) -
             buffered_bytes: 0,
             memory_kib: (resident, resident),
             rounds: Vec::new(),
+            p99_more_ms: (0.0, 0.0),
             cpu_us: 0.0,
         });
         sidecars.push(sidecar);
@@ -67,6 +74,9 @@ pub async fn measure(binaries: &Binaries, rps: f64, rounds: u32, seconds: f64) -
     for round in 0..rounds {
         for nth in 0..sidecars.len() {
             let at = (nth + round as usize) % sidecars.len();
+            for sidecar in &sidecars {
+                no_copy_under_way(sidecar).await?;
+            }
             let (sidecar, bound) = (&sidecars[at], &mut bounds[at]);
             let before = sidecar.cpu_s();
             let summary = watched(sidecar, bound, &plan(sidecar, u64::from(round), rps, seconds)).await?;
@@ -78,7 +88,29 @@ pub async fn measure(binaries: &Binaries, rps: f64, rounds: u32, seconds: f64) -
     for mut sidecar in sidecars {
         sidecar.end().await;
     }
+    let alone: Vec<f64> = bounds[0].rounds.iter().map(|r| r.1).collect();
+    for bound in &mut bounds {
+        let more: Vec<f64> = bound.rounds.iter().zip(&alone).map(|(r, alone)| r.1 - alone).collect();
+        bound.p99_more_ms = interval(&more);
+    }
     Ok(Slows { rps, bounds })
+}
+
+/// Waits until every copy of the turn before has ended.
+async fn no_copy_under_way(sidecar: &Sidecar) -> Result<(), Error> {
+    let until = Instant::now() + 2 * TIMEOUT;
+    loop {
+        let snapshot = sidecar.telemetry().await.map_err(Error::Failed)?;
+        match of_mirror(&snapshot, "in_flight") {
+            0 => return Ok(()),
+            n if Instant::now() > until => return Err(Error::Failed(format!("{n} copies are still under way after {:?}", 2 * TIMEOUT))),
+            _ => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+fn of_mirror(snapshot: &Value, name: &str) -> u64 {
+    snapshot.pointer("/mirrors/0").and_then(|m| m[name].as_u64()).unwrap_or_default()
 }
 
 fn plan(sidecar: &Sidecar, seed: u64, rps: f64, seconds: f64) -> Plan {
@@ -105,9 +137,8 @@ async fn watched(sidecar: &Sidecar, bound: &mut Bound, plan: &Plan) -> Result<Su
             () = tokio::time::sleep(Duration::from_millis(500)) => {
                 bound.memory_kib.1 = bound.memory_kib.1.max(sidecar.resident_kib().unwrap_or_default());
                 if let Ok(snapshot) = sidecar.telemetry().await {
-                    let of = |name: &str| snapshot.pointer("/mirrors/0").and_then(|m| m[name].as_u64()).unwrap_or_default();
-                    bound.in_flight = bound.in_flight.max(of("in_flight"));
-                    bound.buffered_bytes = bound.buffered_bytes.max(of("buffered_bytes"));
+                    bound.in_flight = bound.in_flight.max(of_mirror(&snapshot, "in_flight"));
+                    bound.buffered_bytes = bound.buffered_bytes.max(of_mirror(&snapshot, "buffered_bytes"));
                 }
             }
         }
@@ -132,10 +163,12 @@ impl fmt::Display for Slows {
             let each = if b.in_flight == 0 { 0.0 } else { grown as f64 / b.in_flight as f64 };
             writeln!(
                 f,
-                "  {name:<22} {:>6} copies at most, {:>6} KiB grown ({each:.1} KiB a copy), p99 {} ms, {failed} failures, {:.1} us of processor a request",
+                "  {name:<22} {:>6} copies at most, {:>6} KiB grown ({each:.1} KiB a copy), p99 {} ms ({:+.2} +- {:.2}), {failed} failures, {:.1} us of processor a request",
                 b.in_flight,
                 grown,
                 p99.join(" / "),
+                b.p99_more_ms.0,
+                b.p99_more_ms.1,
                 b.cpu_us
             )?;
         }
