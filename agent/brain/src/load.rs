@@ -32,7 +32,7 @@ pub struct LogLoad {
     pub mean: f64,
     /// Standard deviation, from the errors of the last minutes.
     pub sd: f64,
-    /// How far above the mean load is to be reckoned with: an upper quantile of the errors of the last minutes and of the last hour's at such a level. Loads that jump
+    /// How far above the mean load is to be reckoned with: an upper quantile of the errors of the last minutes and of the last hour. Loads that jump
     /// now and then have many small errors and a few large ones; no standard deviation tells them from noise.
     pub surprise: f64,
 }
@@ -130,10 +130,9 @@ impl LoadForecaster {
         let judged = self.members.get(*self.speakers.get(horizon)?)?;
         let h = self.horizons[horizon];
         let point = judged.member.forecast(h).or_else(|| self.members[0].member.forecast(h))?;
-        let (record, point) = (&judged.records[horizon], bounded(point, 1e-3, 1e12).ln());
-        let (shift, sd) = record.spread();
-        let surprise = self.beyond_chance((record.upper(point) - shift).max(0.0));
-        Some(LogLoad { mean: point + shift, sd, surprise })
+        let (shift, sd) = judged.records[horizon].spread();
+        let surprise = self.beyond_chance((judged.records[horizon].upper() - shift).max(0.0));
+        Some(LogLoad { mean: bounded(point, 1e-3, 1e12).ln() + shift, sd, surprise })
     }
 
     /// What is left of a surprise without the chance in the count that a forecast was judged by: arrivals of independent clients vary by the root of their

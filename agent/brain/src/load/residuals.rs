@@ -11,10 +11,6 @@ const KEPT: usize = 240;
 /// it within the last four.
 const KEPT_LONG: usize = 450;
 const APART: f64 = 0.25;
-/// One in so many of them is asked, once there are enough to choose from: those made at the level nearest to the present one. What came after a burst
-/// says little of what comes after a calm, and the other way round; reckoned together, a burst would be expected on top of each burst.
-const ONE_IN: usize = 3;
-const ENOUGH_TO_CHOOSE: usize = 60;
 /// The upper quantile that is reckoned with.
 const UPPER: f64 = 0.95;
 /// The same of the standard normal distribution.
@@ -32,8 +28,7 @@ pub struct Residuals {
     horizon_s: f64,
     waiting: VecDeque<(f64, f64, [f64; 3])>,
     errors: SortedWindow,
-    /// ln of what was forecast, and the error.
-    hour: VecDeque<(f64, f64)>,
+    hour: SortedWindow,
     hour_s: f64,
     loss: Decayed,
 }
@@ -45,7 +40,7 @@ impl Residuals {
             horizon_s,
             waiting: VecDeque::new(),
             errors: SortedWindow::new(KEPT),
-            hour: VecDeque::new(),
+            hour: SortedWindow::new(KEPT_LONG),
             hour_s: f64::NEG_INFINITY,
             loss: Decayed::default(),
         }
@@ -85,10 +80,7 @@ impl Residuals {
             self.errors.push(error);
             if due >= self.hour_s + APART * self.horizon_s {
                 self.hour_s = due;
-                if self.hour.len() >= KEPT_LONG {
-                    self.hour.pop_front();
-                }
-                self.hour.push_back((point, error));
+                self.hour.push(error);
             }
         }
     }
@@ -114,26 +106,13 @@ impl Residuals {
         PRIOR_SD * (self.horizon_s / 10.0).clamp(0.3, 10.0).sqrt()
     }
 
-    /// An upper quantile of the error of a forecast whose logarithm is `point`: that of the last minutes and that of the last hour's forecasts of such a
-    /// level in equal parts, shrunk towards a prior at first.
-    pub fn upper(&self, point: f64) -> f64 {
+    /// An upper quantile of the error, of the last minutes and of the last hour in equal parts, shrunk towards a prior at first.
+    pub fn upper(&self) -> f64 {
         let prior = UPPER_Z * self.prior_sd();
-        let (Some(minutes), Some(hour)) = (self.errors.quantile(UPPER), self.upper_near(point)) else { return prior };
+        let (Some(minutes), Some(hour)) = (self.errors.quantile(UPPER), self.hour.quantile(UPPER)) else { return prior };
         let n = self.hour.len() as f64;
         let weight = n / (n + 20.0);
         (weight * 0.5 * (minutes + hour) + (1.0 - weight) * prior).min(MOST_SURPRISE)
-    }
-
-    /// The upper quantile among the nearest of the last hour (nearest neighbours' quantile: Stone 1977).
-    fn upper_near(&self, point: f64) -> Option<f64> {
-        let mut near: Vec<(f64, f64)> = self.hour.iter().map(|(level, error)| ((level - point).abs(), *error)).collect();
-        if near.len() >= ENOUGH_TO_CHOOSE {
-            let asked = near.len() / ONE_IN;
-            near.select_nth_unstable_by(asked, |a, b| a.0.total_cmp(&b.0));
-            near.truncate(asked);
-        }
-        let rank = (UPPER * near.len() as f64) as usize;
-        (rank < near.len()).then(|| near.select_nth_unstable_by(rank, |a, b| a.1.total_cmp(&b.1)).1.1)
     }
 }
 
@@ -141,9 +120,7 @@ impl Residuals {
 mod tests {
     use super::*;
 
-    const LEVEL: f64 = 100.0;
-
-    /// A record of forecasts half a minute ahead that miss by `jump` for twenty seconds of every `every`, judged for an hour.
+    /// A record of forecasts half a minute ahead that miss by a tenth for twenty seconds of every `every`, judged for an hour.
     fn record(every: u32, jump: f64) -> Residuals {
         let mut record = Residuals::new(30.0);
         for t in 0..3_600u32 {
@@ -158,27 +135,14 @@ mod tests {
     fn jumps_that_the_last_minutes_forgot_are_still_reckoned_with() {
         let rare = record(350, 1.5);
         assert!(rare.spread().1 < 0.05, "the last minutes were calm: {:?}", rare.spread());
-        let upper = |record: Residuals| record.upper(LEVEL.ln());
-        assert!(upper(rare) > 0.15);
-        assert!(upper(record(3_600, 1.0)) < 0.02);
-    }
-
-    #[test]
-    fn a_burst_is_not_expected_on_top_of_a_burst() {
-        let mut record = Residuals::new(30.0);
-        let level = |t: u32| if t % 120 < 60 { LEVEL } else { 2.0 * LEVEL };
-        for t in 0..3_600u32 {
-            record.resolve(f64::from(t), level(t));
-            record.promise(f64::from(t), level(t));
-        }
-        let (calm, burst) = (record.upper(LEVEL.ln()), record.upper((2.0 * LEVEL).ln()));
-        assert!(calm > 0.6 && burst < 0.6 * calm, "{calm} {burst}");
+        assert!(rare.upper() > 0.15, "{}", rare.upper());
+        assert!(record(3_600, 1.0).upper() < 0.02);
     }
 
     #[test]
     fn what_is_reckoned_with_is_bounded_and_starts_from_a_prior() {
-        assert!(record(40, 50.0).upper(LEVEL.ln()) <= MOST_SURPRISE);
+        assert!(record(40, 50.0).upper() <= MOST_SURPRISE);
         let unknown = Residuals::new(30.0);
-        assert!((unknown.upper(LEVEL.ln()) - UPPER_Z * unknown.spread().1).abs() < 1e-9);
+        assert!((unknown.upper() - UPPER_Z * unknown.spread().1).abs() < 1e-9);
     }
 }
