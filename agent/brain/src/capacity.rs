@@ -10,7 +10,7 @@ pub mod incurable;
 pub mod knee;
 pub mod scale;
 
-use crate::math::{sigmoid, slope};
+use crate::math::{exp, ln, slope};
 use crate::series::{Observation, Window};
 use edge::{Edge, Regime};
 use grid::{LogEstimate, moments};
@@ -122,7 +122,7 @@ impl Capacity {
         let shadow = self.shadow.estimate().filter(|_| seen.shadow_present);
         if let (Some(s), true, true) = (shadow, seen.shadow.is_some(), seen.production.is_some()) {
             let before = self.scale.is_indifferent();
-            self.scale.learn(|x| self.production.says_of(x), s, seen.since_last_s);
+            self.scale.learn(|x, step, row| self.production.says_of(x, step, row), s, seen.since_last_s);
             if self.scale.is_indifferent() != before {
                 self.recent.clear(); // another way of looking is not a movement
             }
@@ -151,9 +151,9 @@ impl Capacity {
         let joint: Vec<f64> = production
             .iter()
             .map(|(x, p)| {
-                let at_least = sigmoid((x - log_rate) / 0.05);
-                let weight = informed * (p + 1e-6).ln() + (1.0 - informed) * (at_least + 1e-3).ln();
-                (weight - 0.5 * ((x - shadow.mean) / shadow.sd).powi(2)).exp()
+                let at_least = 1.0 / (1.0 + exp((log_rate - x) / 0.05));
+                let weight = informed * ln(p + 1e-6) + (1.0 - informed) * ln(at_least + 1e-3);
+                exp(weight - 0.5 * ((x - shadow.mean) / shadow.sd).powi(2))
             })
             .collect();
         let inside = production.first().zip(production.last()).is_some_and(|(a, b)| shadow.mean > a.0 && shadow.mean < b.0);

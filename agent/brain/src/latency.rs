@@ -8,14 +8,31 @@ use serde::{Deserialize, Serialize};
 /// Buckets per doubling.
 const PER_OCTAVE: f64 = 8.0;
 
+/// Where the buckets of an octave end, as multiples of its begin: 2 to the power of 1/16, 3/16, ...
+const ENDS: [f64; 8] = [
+    1.0442737824274138,
+    1.1387886347566916,
+    1.241857812073484,
+    1.3542555469368927,
+    1.4768261459394993,
+    1.6104903319492543,
+    1.7562521603732995,
+    1.9152065613971474,
+];
+const MANTISSA: u64 = (1 << 52) - 1;
+const EXPONENT_OF_ONE: u64 = 1_023;
+
 /// Sparse counts by bucket, ascending.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latencies(Vec<(u16, u32)>);
 
 impl Latencies {
-    /// Bucket of a latency in microseconds.
+    /// Bucket of a latency in microseconds: eight times its binary logarithm, rounded. Taken for every request of a simulation, so from the bits.
     pub fn bucket_of(us: u64) -> u16 {
-        ((us.max(1) as f64).log2() * PER_OCTAVE).round() as u16
+        let bits = (us.max(1) as f64).to_bits();
+        let octave = (bits >> 52) - EXPONENT_OF_ONE;
+        let within = f64::from_bits((bits & MANTISSA) | (EXPONENT_OF_ONE << 52));
+        octave as u16 * PER_OCTAVE as u16 + ENDS.iter().map(|end| u16::from(within >= *end)).sum::<u16>()
     }
 
     /// Geometric middle of a bucket, in microseconds.
@@ -73,6 +90,15 @@ impl Latencies {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_is_the_rounded_logarithm() {
+        let formula = |us: u64| ((us as f64).log2() * PER_OCTAVE).round() as u16;
+        let many = (1..200_000).chain((0..60).map(|i| (1u64 << i) + 12_345 * i));
+        many.for_each(|us| assert_eq!(Latencies::bucket_of(us), formula(us), "{us}"));
+        assert_eq!(Latencies::bucket_of(0), 0);
+        assert_eq!(Latencies::bucket_of(u64::MAX), 512);
+    }
 
     #[test]
     fn quantiles_come_from_merged_counts() {

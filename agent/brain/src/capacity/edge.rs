@@ -7,7 +7,7 @@
 use super::channel::{Channel, Curve};
 use super::grid::{CELLS, Grid, LogEstimate, SLOPES, STEP};
 use super::knee::Knee;
-use crate::math::{Decayed, logit, sigmoid};
+use crate::math::{Decayed, ln, logit, sigmoid};
 use crate::series::PathObservation;
 
 /// Share of requests above the cut at the edge.
@@ -256,10 +256,14 @@ impl Edge {
     }
 
     fn apply(&mut self) {
-        let view = View { evidence: self.last, bad: self.bad.curve(), slow: self.slow.curve(), weights: self.weights() };
+        let view = self.view();
         if let Some(grid) = &mut self.grid {
-            grid.update(|a, x, row| view.fill(a, x, row));
+            grid.update(|a, x, row| view.fill(a, x, STEP, row));
         }
+    }
+
+    fn view(&self) -> View {
+        View { evidence: self.last, bad: self.bad.curve(), slow: self.slow.curve(), weights: self.weights() }
     }
 
     /// Expected steepness of the curve.
@@ -276,16 +280,21 @@ impl Edge {
         (1.0 / self.bad.dispersion(), 1.0 / self.slow.dispersion())
     }
 
-    /// Log-likelihood of the last interval if ln C were `x`, under the steepness that suits it best; 0 everywhere when it said nothing. Far below its edge
-    /// an instance does not tell how steep its curve is, and the flattest would refute, second by second, every capacity near the load:
-    /// what holds whatever the steepness is all that may be added up.
-    pub fn says_of(&self, x: f64) -> f64 {
-        let view = View { evidence: self.last, bad: self.bad.curve(), slow: self.slow.curve(), weights: self.weights() };
-        let x = x - self.correction();
+    /// Log-likelihoods of the last interval if ln C were `x`, `x + step`, and so on, each under the steepness that suits it best; 0 everywhere when it said
+    /// nothing. Far below its edge an instance does not tell how steep its curve is, and the flattest would refute, second by second, every capacity
+    /// near the load: what holds whatever the steepness is all that may be added up. A row is as long as the grid's at most.
+    pub fn says_of(&self, x: f64, step: f64, row: &mut [f64]) {
         if self.grid.is_none() {
-            return 0.0;
+            return row.fill(0.0);
         }
-        SLOPES.iter().map(|a| view.log_likelihood(*a, x)).fold(f64::NEG_INFINITY, f64::max)
+        let (view, x) = (self.view(), x - self.correction());
+        let mut one = [0.0; CELLS];
+        let one = &mut one[..row.len()];
+        row.fill(f64::NEG_INFINITY);
+        for slope in SLOPES {
+            view.fill(slope, x, step, one);
+            row.iter_mut().zip(&*one).for_each(|(best, l)| *best = best.max(*l));
+        }
     }
 
     fn settle(&mut self, path: &PathObservation) {
@@ -377,36 +386,27 @@ struct View {
 }
 
 impl View {
-    /// The log-likelihoods of ln C = `x`, `x + STEP`, and so on.
-    fn fill(&self, slope: f64, x: f64, row: &mut [f64]) {
+    /// The log-likelihoods of ln C = `x`, `x + step`, and so on: a row as long as the grid's at most.
+    fn fill(&self, slope: f64, x: f64, step: f64, row: &mut [f64]) {
         let e = &self.evidence;
-        if e.throughput.is_some() {
-            row.iter_mut().enumerate().for_each(|(i, l)| *l = self.log_likelihood(slope, x + STEP * i as f64));
+        if let Some(throughput) = e.throughput {
+            let off = |i: usize| (x + step * i as f64 - throughput) / SATURATION_SD;
+            row.iter_mut().enumerate().for_each(|(i, l)| *l = -0.5 * off(i) * off(i));
             return;
         }
         let mut p = [0.0; CELLS];
         let p = &mut p[..row.len()];
-        self.bad.fill(slope, e.log_rate - x, STEP, p);
+        self.bad.fill(slope, e.log_rate - x, step, p);
         row.iter_mut().zip(&*p).for_each(|(l, p)| *l = self.weights.0 * log_likelihood(e.n, e.bad, *p));
         if let Some(k) = e.slow {
-            self.slow.fill(slope, e.log_rate - x, STEP, p);
+            self.slow.fill(slope, e.log_rate - x, step, p);
             row.iter_mut().zip(&*p).for_each(|(l, p)| *l += self.weights.1 * log_likelihood(e.n, k, *p));
         }
-    }
-
-    fn log_likelihood(&self, slope: f64, x: f64) -> f64 {
-        let e = &self.evidence;
-        if let Some(throughput) = e.throughput {
-            return -0.5 * ((x - throughput) / SATURATION_SD).powi(2);
-        }
-        let u = e.log_rate - x;
-        let bad = self.weights.0 * log_likelihood(e.n, e.bad, self.bad.probability(slope, u));
-        bad + e.slow.map_or(0.0, |k| self.weights.1 * log_likelihood(e.n, k, self.slow.probability(slope, u)))
     }
 }
 
 fn log_likelihood(n: f64, k: f64, p: f64) -> f64 {
-    k * p.ln() + (n - k) * (1.0 - p).ln()
+    k * ln(p) + (n - k) * ln(1.0 - p)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Bar-Shalom 1988: the drift rate is itself learned from second to second). Exact up to the grid, deterministic, a few tens of
 //! microseconds a step. Called by [`super::edge`]. The grid follows the estimate, so that any capacity can be represented.
 
-use crate::math::exp;
+use crate::math::{exp, sum};
 use std::ops::Range;
 
 /// Cells of the grid.
@@ -68,7 +68,7 @@ impl Grid {
                 weights.extend((0..CELLS).map(|i| prior * (-0.5 * ((low + STEP * i as f64 - centre) / sd).powi(2)).exp()));
             }
         }
-        let scratch = vec![0.0; CELLS];
+        let scratch = vec![0.0; 3 * CELLS];
         let mut grid = Self { low, weights, active: 0..CELLS, rows: [0.0; ROWS], lane: vec![0.0; LANE], scratch, prior: drift_prior };
         grid.normalise();
         grid
@@ -94,9 +94,10 @@ impl Grid {
                 }
             }
         }
-        for (d, cells) in cells.into_iter().enumerate() {
-            for row in self.weights[d * LANE..(d + 1) * LANE].chunks_exact_mut(CELLS) {
-                diffuse(&mut row[self.active.clone()], cells, &mut self.scratch);
+        for (lane, cells) in self.weights.chunks_exact_mut(LANE).zip(cells) {
+            let kernel = Kernel::new(cells);
+            for row in lane.chunks_exact_mut(CELLS) {
+                kernel.spread(&mut row[self.active.clone()], &mut self.scratch);
             }
         }
     }
@@ -125,8 +126,9 @@ impl Grid {
     /// Widens ln C by a standard deviation, whatever the drift: after a gap, a new release.
     pub fn widen(&mut self, sd: f64) {
         self.grow(sd / STEP);
+        let kernel = Kernel::new(sd / STEP);
         for row in self.weights.chunks_exact_mut(CELLS) {
-            diffuse(&mut row[self.active.clone()], sd / STEP, &mut self.scratch);
+            kernel.spread(&mut row[self.active.clone()], &mut self.scratch);
         }
         self.normalise();
     }
@@ -157,18 +159,19 @@ impl Grid {
     /// Posterior mean of a function of steepness and ln C, given as in [`Grid::update`].
     pub fn expect(&self, mut fill: impl FnMut(f64, f64, &mut [f64])) -> f64 {
         let (active, from) = (self.active.clone(), self.x(self.active.start));
-        let mut row = [0.0; CELLS];
+        let (mut row, mut products) = ([0.0; CELLS], [0.0; CELLS]);
         let values = &mut row[active.clone()];
-        let mut sum = 0.0;
+        let mut expected = 0.0;
         for (s, slope) in SLOPES.iter().enumerate() {
             fill(*slope, from, values);
             for d in 0..DRIFTS.len() {
                 let at = d * LANE + s * CELLS;
                 let weights = &self.weights[at + active.start..at + active.end];
-                sum += weights.iter().zip(&*values).map(|(w, f)| w * f).sum::<f64>();
+                products.iter_mut().zip(weights.iter().zip(&*values)).for_each(|(p, (w, f))| *p = w * f);
+                expected += sum(&products[..values.len()]);
             }
         }
-        sum
+        expected
     }
 
     /// Posterior mean of a function of steepness.
@@ -214,7 +217,7 @@ impl Grid {
     fn shift(&mut self, cells: i64) {
         self.low += STEP * cells as f64;
         for row in self.weights.chunks_exact_mut(CELLS) {
-            self.scratch.copy_from_slice(row);
+            self.scratch[..CELLS].copy_from_slice(row);
             for (i, w) in row.iter_mut().enumerate() {
                 let from = i as i64 + cells;
                 let inside = from.clamp(0, CELLS as i64 - 1);
@@ -227,9 +230,8 @@ impl Grid {
 
     fn normalise(&mut self) {
         let active = self.active.clone();
-        let sum = |row: &[f64]| row[active.clone()].iter().sum::<f64>();
         for (kept, row) in self.rows.iter_mut().zip(self.weights.chunks_exact(CELLS)) {
-            *kept = sum(row);
+            *kept = sum(&row[active.clone()]);
         }
         let total: f64 = self.rows.iter().sum();
         if total > 0.0 && total.is_finite() {
@@ -254,29 +256,39 @@ pub fn moments(p: &[f64], x: impl Fn(usize) -> f64) -> LogEstimate {
     LogEstimate { mean, sd: variance.max(0.25 * STEP * STEP).sqrt() }
 }
 
-/// Spreads a row of cells by a normal kernel of standard deviation `cells`; what would leave stays at the edge.
-fn diffuse(row: &mut [f64], cells: f64, scratch: &mut [f64]) {
-    let variance = cells * cells;
-    if variance <= 0.0 || !variance.is_finite() {
-        return;
-    }
-    let scratch = &mut scratch[..row.len()];
-    scratch.copy_from_slice(row);
-    let last = row.len() - 1;
-    if variance < 0.6 {
-        // Three taps with the right variance: a normal kernel this narrow would be lost between the cells.
-        let side = variance / 2.0;
-        for (i, w) in row.iter_mut().enumerate() {
-            *w = (1.0 - variance) * scratch[i] + side * (scratch[i.saturating_sub(1)] + scratch[(i + 1).min(last)]);
+/// A normal kernel over cells: the weight of a cell itself, then those of its neighbours on either side.
+struct Kernel(Vec<f64>);
+
+impl Kernel {
+    /// Standard deviation `cells`.
+    fn new(cells: f64) -> Self {
+        let variance = cells * cells;
+        if variance <= 0.0 || !variance.is_finite() {
+            return Self(vec![1.0]);
         }
-        return;
+        if variance < 0.6 {
+            // Three taps with the right variance: a normal kernel this narrow would be lost between the cells.
+            return Self(vec![1.0 - variance, variance / 2.0]);
+        }
+        let reach = ((3.0 * cells).ceil() as usize).min(CELLS - 1);
+        let mut taps: Vec<f64> = (0..=reach).map(|k| (-0.5 * (k * k) as f64 / variance).exp()).collect();
+        let total = taps[0] + 2.0 * taps[1..].iter().sum::<f64>();
+        taps.iter_mut().for_each(|t| *t /= total);
+        Self(taps)
     }
-    let reach = ((3.0 * cells).ceil() as usize).min(row.len() - 1);
-    let mut taps: Vec<f64> = (0..=reach).map(|k| (-0.5 * (k * k) as f64 / variance).exp()).collect();
-    let total = taps[0] + 2.0 * taps[1..].iter().sum::<f64>();
-    taps.iter_mut().for_each(|t| *t /= total);
-    for (i, w) in row.iter_mut().enumerate() {
-        *w = taps[0] * scratch[i] + (1..=reach).map(|k| taps[k] * (scratch[i.saturating_sub(k)] + scratch[(i + k).min(last)])).sum::<f64>();
+
+    /// Spreads a row; what would leave stays at the edge.
+    fn spread(&self, row: &mut [f64], scratch: &mut [f64]) {
+        let (reach, n) = (self.0.len() - 1, row.len());
+        let (Some(first), Some(last)) = (row.first().copied(), row.last().copied()) else { return };
+        scratch[..reach].fill(first);
+        scratch[reach..reach + n].copy_from_slice(row);
+        scratch[reach + n..n + 2 * reach].fill(last);
+        row.iter_mut().for_each(|w| *w *= self.0[0]);
+        for (k, tap) in self.0.iter().enumerate().skip(1) {
+            let sides = scratch[reach - k..].iter().zip(&scratch[reach + k..]);
+            row.iter_mut().zip(sides).for_each(|(w, (left, right))| *w += tap * (left + right));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::grid::{LogEstimate, moments};
 
 const POINTS: usize = 61;
 const REACH: f64 = 0.9;
+const BETWEEN: f64 = 2.0 * REACH / (POINTS - 1) as f64;
 /// Doubt about the price list's size.
 const PRIOR_SD: f64 = 0.18;
 /// Capacity falls faster than size: fewer workers share less, and slower ones come nearer the threshold. Square-root staffing (Halfin and Whitt
@@ -54,13 +55,16 @@ impl ScaleLearner {
         learner
     }
 
-    /// Asks what production's interval says of the shadow's capacity, for every scale. `production` is the log-likelihood of ln C.
-    pub fn learn(&mut self, production: impl Fn(f64) -> f64, shadow: LogEstimate, seconds: f64) {
+    /// Asks what production's interval says of the shadow's capacity, for every scale. `production` is given an ln C, a step and a row, and writes the
+    /// log-likelihood of that ln C and of those after it.
+    pub fn learn(&mut self, production: impl Fn(f64, f64, &mut [f64]), shadow: LogEstimate, seconds: f64) {
         self.weigh_size(&production, shadow, seconds);
         if shadow.sd > 0.25 {
             return;
         }
-        let said: Vec<f64> = (0..POINTS).map(|i| production(shadow.mean - self.centre - offset(i))).collect();
+        let mut said = [0.0; POINTS];
+        production(shadow.mean - self.centre + offset(0), BETWEEN, &mut said);
+        said.reverse(); // the larger the scale, the smaller a replica
         let best = said.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let worst = said.iter().copied().fold(f64::INFINITY, f64::min);
         if !best.is_finite() || best - worst < 1e-6 {
@@ -80,12 +84,14 @@ impl ScaleLearner {
 
     /// Whether size matters: how well a replica that takes what the shadow takes explains production's interval, against one that takes as much more as
     /// its size says. The shadow's doubt is given to the former.
-    fn weigh_size(&mut self, production: impl Fn(f64) -> f64, shadow: LogEstimate, seconds: f64) {
+    fn weigh_size(&mut self, production: impl Fn(f64, f64, &mut [f64]), shadow: LogEstimate, seconds: f64) {
         if shadow.sd > ROUGH_SD || self.centre > -2.0 * PRIOR_SD || self.indifferent < FOR_GOOD {
             return;
         }
-        let one = production(shadow.mean).max(production(shadow.mean + shadow.sd));
-        let sized = [-1.0, 0.0, 1.0].map(|k| production(shadow.mean - self.centre + k * PRIOR_SD)).into_iter().fold(f64::MIN, f64::max);
+        let (mut whole, mut part) = ([0.0; 2], [0.0; 3]);
+        production(shadow.mean, shadow.sd, &mut whole);
+        production(shadow.mean - self.centre - PRIOR_SD, PRIOR_SD, &mut part);
+        let [one, sized] = [&whole[..], &part[..]].map(|said| said.iter().copied().fold(f64::MIN, f64::max));
         if !(one - sized).is_finite() {
             return;
         }
@@ -114,18 +120,23 @@ impl ScaleLearner {
 }
 
 fn offset(i: usize) -> f64 {
-    REACH * (2.0 * i as f64 / (POINTS - 1) as f64 - 1.0)
+    BETWEEN * i as f64 - REACH
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A row of what is said of each ln C.
+    fn each(said: impl Fn(f64) -> f64) -> impl Fn(f64, f64, &mut [f64]) {
+        move |x, step, row| row.iter_mut().enumerate().for_each(|(i, l)| *l = said(x + step * i as f64))
+    }
+
     #[test]
     fn the_price_list_is_corrected_by_evidence() {
         let mut scale = ScaleLearner::new(0.5);
         for _ in 0..300 {
-            let production = |x: f64| -0.5 * ((x - 100f64.ln()) / 0.1).powi(2);
+            let production = each(|x| -0.5 * ((x - 100f64.ln()) / 0.1).powi(2));
             scale.learn(production, LogEstimate { mean: 42f64.ln(), sd: 0.05 }, 1.0);
         }
         assert!((scale.estimate().mean.exp() - 0.42).abs() < 0.02, "{}", scale.estimate().mean.exp());
@@ -136,7 +147,7 @@ mod tests {
     fn one_sided_evidence_moves_only_as_far_as_it_goes() {
         let mut scale = ScaleLearner::new(0.5);
         for _ in 0..500 {
-            let at_least_90 = |x: f64| if x < 90f64.ln() { -5.0 } else { 0.0 };
+            let at_least_90 = each(|x| if x < 90f64.ln() { -5.0 } else { 0.0 });
             scale.learn(at_least_90, LogEstimate { mean: 42f64.ln(), sd: 0.05 }, 1.0);
         }
         let learned = scale.estimate().mean.exp();
@@ -147,7 +158,7 @@ mod tests {
     fn what_is_never_refuted_is_believed_in_the_end() {
         let mut scale = ScaleLearner::new(0.5);
         let mut hear = |n: usize| {
-            (0..n).for_each(|_| scale.learn(|_| 0.0, LogEstimate { mean: 42f64.ln(), sd: 0.05 }, 1.0));
+            (0..n).for_each(|_| scale.learn(each(|_| 0.0), LogEstimate { mean: 42f64.ln(), sd: 0.05 }, 1.0));
             (scale.estimate().mean.exp(), scale.is_learned())
         };
         let (first, _) = hear(20);
@@ -160,8 +171,8 @@ mod tests {
     #[test]
     fn production_at_its_ordinary_load_says_that_size_matters() {
         let mut scale = ScaleLearner::new(0.5);
-        let takes_60 = |x: f64| if x < 60f64.ln() { -5.0 } else { 0.0 };
-        (0..300).for_each(|_| scale.learn(takes_60, LogEstimate { mean: 42f64.ln(), sd: 0.05 }, 1.0));
+        let takes_60 = each(|x| if x < 60f64.ln() { -5.0 } else { 0.0 });
+        (0..300).for_each(|_| scale.learn(&takes_60, LogEstimate { mean: 42f64.ln(), sd: 0.05 }, 1.0));
         let sized = scale.estimate().mean.exp();
         assert!((sized - 0.5f64.powf(PRIOR_EXPONENT)).abs() < 0.04, "{sized}");
     }

@@ -16,7 +16,7 @@ const ENOUGH: usize = 40;
 /// Fewest examples of each kind to classify.
 const ENOUGH_EACH: usize = 8;
 /// Most examples that a regression is fitted and judged on: its cost grows faster than their square, its bands hardly narrow.
-const MOST_REGRESSED: usize = 180;
+const MOST_REGRESSED: usize = 140;
 /// Width of the Gaussian kernel, in squared standard deviations: twice the number of coordinates.
 const WIDTH: f64 = 2.0 * DIM as f64;
 /// Support vectors taken at once.
@@ -86,7 +86,7 @@ impl Expansion {
                 let column = &column[from..from + weights.len()];
                 distances.iter_mut().zip(column).for_each(|(d, v)| *d += (v - x) * (v - x));
             }
-            let kernels = distances.map(|d| exp(-d / WIDTH));
+            let kernels = distances.map(|d| exp(d * (-1.0 / WIDTH)));
             sum += weights.iter().zip(kernels).map(|(w, k)| w * k).sum::<f64>();
         }
         sum
