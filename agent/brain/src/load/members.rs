@@ -1,21 +1,27 @@
-//! The members: persistence, a damped local linear trend, and the same time a day ago scaled to today's level.
+//! The members: persistence, damped local linear trends, the mean of some minutes, and the same time a day ago scaled to today's level.
 
 use crate::math::Decayed;
 use std::collections::VecDeque;
 
 /// How every member is made, the fallback first.
-pub const MEMBERS: [fn() -> Member; 4] = [
-    || Member::Persistence(Decayed::default()),
+pub const MEMBERS: [fn() -> Member; 5] = [
+    || Member::Level(Level { name: "persistence", keep: 0.8, mean: Decayed::default() }),
     || Member::Trend(Holt::new("load trend", 0.25, 0.06, 40.0)),
     || Member::Trend(Holt::new("slow trend", 0.12, 0.015, 200.0)),
+    || Member::Level(Level { name: "mean of ten minutes", keep: 1.0 - 1.0 / MINUTES_S, mean: Decayed::default() }),
     || Member::Seasonal(Box::default()),
 ];
+
+/// Memory of the longer mean, in seconds.
+const MINUTES_S: f64 = 600.0;
+/// How many times better the longer mean must be to speak: of a surge that begins it knows nothing, and the hours before say nothing of that.
+const HANDICAP: f64 = 1.25;
 
 /// One way to forecast.
 #[derive(Debug, Clone)]
 pub enum Member {
     /// What was, will be.
-    Persistence(Decayed),
+    Level(Level),
     /// Level and damped slope.
     Trend(Holt),
     /// The day before, scaled.
@@ -26,21 +32,21 @@ impl Member {
     /// Name, for people.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Persistence(_) => "persistence",
+            Self::Level(level) => level.name,
             Self::Trend(holt) => holt.name,
             Self::Seasonal(_) => "same time yesterday",
         }
     }
 
+    /// What its loss is multiplied by when members are compared.
+    pub fn handicap(&self) -> f64 {
+        if matches!(self, Self::Level(level) if level.keep > 0.9) { HANDICAP } else { 1.0 }
+    }
+
     /// Takes arrivals per second; `gap`: there was a long silence before.
     pub fn observe(&mut self, at_s: f64, rps: f64, gap: bool) {
         match self {
-            Self::Persistence(level) => {
-                if gap {
-                    *level = Decayed::default();
-                }
-                level.add(rps, 0.8);
-            }
+            Self::Level(level) => level.observe(rps, gap),
             Self::Trend(holt) => holt.observe(at_s, rps, gap),
             Self::Seasonal(seasonal) => seasonal.observe(at_s, rps),
         }
@@ -49,10 +55,27 @@ impl Member {
     /// Arrivals per second that far ahead; None while there is not enough history.
     pub fn forecast(&self, horizon_s: f64) -> Option<f64> {
         match self {
-            Self::Persistence(level) => level.get(),
+            Self::Level(level) => level.mean.get(),
             Self::Trend(holt) => holt.forecast(horizon_s),
             Self::Seasonal(seasonal) => seasonal.forecast(horizon_s),
         }
+    }
+}
+
+/// An exponentially weighted mean.
+#[derive(Debug, Clone)]
+pub struct Level {
+    name: &'static str,
+    keep: f64,
+    mean: Decayed,
+}
+
+impl Level {
+    fn observe(&mut self, rps: f64, gap: bool) {
+        if gap {
+            self.mean = Decayed::default();
+        }
+        self.mean.add(rps, self.keep);
     }
 }
 

@@ -22,11 +22,22 @@ const ENOUGH: usize = 12;
 /// Standard deviation of ln load assumed before errors are known, at ten seconds ahead.
 const PRIOR_SD: f64 = 0.10;
 
+/// Memory of the loss, per error: ten minutes of seconds. Half an hour was no better on ten loads, and knows later what a load has become.
+const LOSS_KEEP: f64 = 1.0 - 1.0 / 600.0;
+
+/// A forecast of ln load that waits for its time, and the upper quantile of its error that was stated with it.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    due_s: f64,
+    point: f64,
+    upper: f64,
+}
+
 /// Record of one forecaster at one horizon; errors are logarithms of actual over forecast.
 #[derive(Debug, Clone)]
 pub struct Residuals {
     horizon_s: f64,
-    waiting: VecDeque<(f64, f64, [f64; 3])>,
+    waiting: VecDeque<Promise>,
     errors: SortedWindow,
     hour: SortedWindow,
     hour_s: f64,
@@ -46,17 +57,15 @@ impl Residuals {
         }
     }
 
-    /// Notes a forecast made now, with the band that would have been stated.
+    /// Notes a forecast made now, with what would have been reckoned with.
     pub fn promise(&mut self, at_s: f64, forecast: f64) {
         // For long horizons every few seconds suffice: neighbours share most of their errors.
         let every = self.horizon_s / 64.0;
-        if self.waiting.back().is_some_and(|w| at_s + self.horizon_s - w.0 < every) || self.waiting.len() >= MOST_WAITING {
+        let due_s = at_s + self.horizon_s;
+        if self.waiting.back().is_some_and(|w| due_s - w.due_s < every) || self.waiting.len() >= MOST_WAITING {
             return;
         }
-        let point = forecast.max(1e-3).ln();
-        let (shift, sd) = self.spread();
-        let band = [-crate::math::Z90, 0.0, crate::math::Z90].map(|z| shift + z * sd);
-        self.waiting.push_back((at_s + self.horizon_s, point, band));
+        self.waiting.push_back(Promise { due_s, point: forecast.max(1e-3).ln(), upper: self.upper() });
     }
 
     /// Forgets the forecasts that were not judged yet.
@@ -66,26 +75,25 @@ impl Residuals {
 
     /// Judges the forecasts whose time has come.
     pub fn resolve(&mut self, at_s: f64, actual: f64) {
-        while let Some((due, point, band)) = self.waiting.front().copied() {
-            if due > at_s + 0.01 {
+        while let Some(Promise { due_s, point, upper }) = self.waiting.front().copied() {
+            if due_s > at_s + 0.01 {
                 break;
             }
             self.waiting.pop_front();
-            if at_s - due > 2.0 + 0.2 * self.horizon_s {
+            if at_s - due_s > 2.0 + 0.2 * self.horizon_s {
                 continue; // a gap: what came then is not known
             }
             let error = (actual.max(1e-3).ln() - point).clamp(-3.0, 3.0);
-            let losses = [0.1, 0.5, 0.9].iter().zip(band).map(|(q, f)| pinball(*q, f, error));
-            self.loss.add(losses.sum::<f64>(), 0.99);
+            self.loss.add(pinball(UPPER, upper, error), LOSS_KEEP);
             self.errors.push(error);
-            if due >= self.hour_s + APART * self.horizon_s {
-                self.hour_s = due;
+            if due_s >= self.hour_s + APART * self.horizon_s {
+                self.hour_s = due_s;
                 self.hour.push(error);
             }
         }
     }
 
-    /// Mean pinball loss over the 10, 50 and 90 % quantiles of ln load; None until judged often enough.
+    /// Mean pinball loss of the upper quantile of ln load, for that is what replicas are bought for; None until judged often enough.
     pub fn loss(&self) -> Option<f64> {
         self.loss.get().filter(|_| self.errors.len() >= ENOUGH)
     }
