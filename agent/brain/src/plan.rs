@@ -66,7 +66,7 @@ pub struct Outlook {
     pub cannot_help: Option<String>,
     /// The forecaster was demoted: its floor is not to be raised, in words.
     pub demoted: Option<String>,
-    /// Replicas the support vector machines ask for, when they are in charge.
+    /// Replicas the support vector machines ask for together with the tracker, when they are in charge.
     pub machines: Option<f64>,
 }
 
@@ -117,7 +117,7 @@ impl Planner {
         let mut words = explain(outlook, load, capacity, need, settings);
         if let Some(machines) = outlook.machines {
             need = machines;
-            words = format!("{words}; the support vector machines, in charge, need {machines:.1}");
+            words = format!("{words}; together with the support vector machines, in charge, {machines:.1}");
         }
         if let Some(why) = outlook.demoted.as_ref() {
             self.follow(need.min(f64::from(self.floor.unwrap_or(0))), outlook, settings);

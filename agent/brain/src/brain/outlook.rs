@@ -74,8 +74,20 @@ impl Brain {
         ]
     }
 
-    /// Replicas that bring the machines' probability of a violation to an acceptable one, found by bisection.
+    /// The machines' ask together with the tracker's: their geometric mean. Two forecasts that err for different reasons are better together than either
+    /// (Bates and Granger 1969).
     fn machines_ask(
+        &self,
+        load: LogLoad,
+        tracker: f64,
+        ahead: impl Fn(f64) -> Option<[f64; DIM]>,
+        machine: &Dated<Classifier>,
+    ) -> Option<f64> {
+        self.acceptable(load, tracker, ahead, machine).map(|ask| (ask * tracker).sqrt())
+    }
+
+    /// Replicas that bring the machines' probability of a violation to an acceptable one, found by bisection.
+    fn acceptable(
         &self,
         load: LogLoad,
         tracker: f64,
