@@ -7,6 +7,7 @@ pub mod args;
 pub mod bootstrap;
 pub mod cases;
 pub mod demonstration;
+pub mod observers;
 pub mod page;
 pub mod plot;
 pub mod policies;

@@ -12,7 +12,7 @@ use crate::features::{Context, State};
 use crate::load::{LoadForecaster, LogLoad};
 use crate::math::{Decayed, bounded, log_band};
 use crate::plan::Planner;
-use crate::portfolio::{MEMBERS, Portfolio, Truth};
+use crate::portfolio::{Asks, MEMBERS, Portfolio, Truth};
 use crate::sample::Sample;
 use crate::series::{Aligner, Observation, PathObservation, Window};
 use crate::settings::Settings;
@@ -46,6 +46,7 @@ pub struct Brain {
     usual_capacity: Decayed,
     arrivals: Window,
     production_seen_s: Option<f64>,
+    asked: Asks,
     last: Decision,
 }
 
@@ -73,6 +74,7 @@ impl Brain {
             usual_capacity: Decayed::default(),
             arrivals: Window::new(120.0),
             production_seen_s: None,
+            asked: Asks::default(),
             last: Decision::default(),
             settings,
         }
@@ -86,6 +88,11 @@ impl Brain {
     /// The capacity tracker, for inspection.
     pub fn capacity(&self) -> &Capacity {
         &self.capacity
+    }
+
+    /// What each member of the portfolio asked for at the last tick, for inspection.
+    pub fn asked(&self) -> &Asks {
+        &self.asked
     }
 
     /// What is expected of load when a replica asked for now takes traffic; None before any load.

@@ -23,7 +23,8 @@ pub struct Args {
     #[arg(long, value_name = "LIST", default_value = "mixed,surge,costlier-mix,hidden-loss")]
     pub scenario: String,
     /// Policies, separated by commas: hpa, keda, phpa, foreshadow (over the autoscaler as recommended: 90 %, down after a minute),
-    /// foreshadow-over-hpa70 (as found), foreshadow-alone (no autoscaler), foreshadow-no-shadow, oracle
+    /// foreshadow-over-hpa70 (as found), foreshadow-alone (no autoscaler), foreshadow-no-shadow,
+    /// foreshadow-observing (changes nothing: what each forecaster warned of), oracle
     #[arg(long, value_name = "LIST", default_value = "hpa,keda,phpa,foreshadow,oracle")]
     pub policies: String,
     /// Seeds: so many from 1, or A..B (B included); each also takes another part of a longer load

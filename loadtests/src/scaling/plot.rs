@@ -17,6 +17,7 @@ pub fn colour(policy: &str) -> RGBColor {
         Some(Kind::ForeshadowOver70) => RGBColor(0, 60, 120),
         Some(Kind::ForeshadowAlone) => RGBColor(120, 180, 230),
         Some(Kind::ForeshadowNoShadow) => RGBColor(150, 150, 150),
+        Some(Kind::ForeshadowObserving) => RGBColor(213, 94, 0),
         Some(Kind::Oracle) => RGBColor(0, 158, 115),
         None => BLACK,
     }

@@ -6,6 +6,7 @@ pub mod foreshadow;
 pub mod holt_winters;
 pub mod hpa;
 pub mod keda;
+pub mod observing;
 pub mod oracle;
 pub mod phpa;
 
@@ -13,5 +14,6 @@ pub use fixed::Fixed;
 pub use foreshadow::Foreshadow;
 pub use hpa::CpuHpa;
 pub use keda::Keda;
+pub use observing::Observing;
 pub use oracle::Oracle;
 pub use phpa::Phpa;

@@ -1,7 +1,7 @@
 //! Which policies are compared, and over which values of their own parameter each is swept.
 
 use crate::scaling::policies::foreshadow::Beneath;
-use crate::scaling::policies::{CpuHpa, Foreshadow, Keda, Oracle, Phpa};
+use crate::scaling::policies::{CpuHpa, Foreshadow, Keda, Observing, Oracle, Phpa};
 use crate::sim::{Policy, Scenario};
 
 /// A policy.
@@ -21,13 +21,15 @@ pub enum Kind {
     ForeshadowAlone,
     /// As recommended, without a shadow: what production's own numbers tell.
     ForeshadowNoShadow,
+    /// Changing nothing: the autoscaler as found, and what each forecaster saw coming.
+    ForeshadowObserving,
     /// The clairvoyant.
     Oracle,
 }
 
 impl Kind {
     /// Each of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Hpa,
         Self::Keda,
         Self::Phpa,
@@ -35,6 +37,7 @@ impl Kind {
         Self::ForeshadowOver70,
         Self::ForeshadowAlone,
         Self::ForeshadowNoShadow,
+        Self::ForeshadowObserving,
         Self::Oracle,
     ];
 
@@ -48,6 +51,7 @@ impl Kind {
             Self::ForeshadowOver70 => "foreshadow-over-hpa70",
             Self::ForeshadowAlone => "foreshadow-alone",
             Self::ForeshadowNoShadow => "foreshadow-no-shadow",
+            Self::ForeshadowObserving => "foreshadow-observing",
             Self::Oracle => "oracle",
         }
     }
@@ -59,7 +63,7 @@ impl Kind {
 
     /// Whether it is a form of Foreshadow.
     pub fn is_foreshadow(self) -> bool {
-        matches!(self, Self::Foreshadow | Self::ForeshadowOver70 | Self::ForeshadowAlone | Self::ForeshadowNoShadow)
+        !matches!(self, Self::Hpa | Self::Keda | Self::Phpa | Self::Oracle)
     }
 
     /// What its parameter is.
@@ -78,7 +82,7 @@ impl Kind {
             Self::Hpa => vec![0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9],
             Self::Keda | Self::Phpa => vec![0.4, 0.5, 0.6, 0.7, 0.8],
             Self::Foreshadow => vec![0.8, 0.9, 1.0, 1.1],
-            Self::ForeshadowOver70 | Self::ForeshadowAlone | Self::ForeshadowNoShadow => vec![0.9],
+            Self::ForeshadowOver70 | Self::ForeshadowAlone | Self::ForeshadowNoShadow | Self::ForeshadowObserving => vec![0.9],
             Self::Oracle => vec![0.8, 0.9, 1.0, 1.1, 1.2, 1.3],
         }
     }
@@ -104,6 +108,7 @@ impl Kind {
             Self::ForeshadowOver70 => foreshadow(Beneath::AsFound, true),
             Self::ForeshadowAlone => foreshadow(Beneath::Nothing, true),
             Self::ForeshadowNoShadow => foreshadow(Beneath::Recommended, false),
+            Self::ForeshadowObserving => Box::new(Observing::new(scenario, setting, seed)),
             Self::Oracle => Box::new(Oracle::new(setting, scenario)),
         }
     }

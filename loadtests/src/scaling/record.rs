@@ -45,12 +45,24 @@ pub struct Run {
     pub shadow_verdict: String,
     /// Seconds in which the policy said that more replicas would not help.
     pub cannot_help_s: f64,
+    /// What was watched without acting on it, at every threshold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub observers: Vec<Observed>,
+}
+
+/// An observer's warnings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Observed {
+    /// Its name.
+    pub name: String,
+    /// By threshold (`factor`), the mildest first.
+    pub warnings: Vec<Warnings>,
 }
 
 /// Warnings at one strictness.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Warnings {
-    /// An alarm is asking for more than this multiple of what the control asks for.
+    /// An alarm is asking for more than this multiple of what the control asks for; of an observer, a score beyond this.
     pub factor: f64,
     /// Leads in seconds.
     pub leads_s: Vec<f64>,

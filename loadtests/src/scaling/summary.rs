@@ -3,6 +3,7 @@
 //! Pure.
 
 use crate::scaling::bootstrap::{Estimate, mean};
+use crate::scaling::observers::{Watched, walk_forward};
 use crate::scaling::portfolio::Kind;
 use crate::scaling::record::Run;
 use serde::Serialize;
@@ -34,6 +35,9 @@ pub struct Row {
     /// At one false alarm a day at most: how many times the control's count makes an alarm, the share of violations warned of, the median
     /// lead less the start of a pod. None when even the strictest alarm is false more often, or nothing was to be warned of.
     pub usable: Option<(f64, f64, Option<f64>)>,
+    /// What was warned of while nothing was changed, by thresholds from the seeds before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watched: Vec<Watched>,
     /// Mean held-out operational loss of each forecaster inside.
     pub members: Vec<(String, f64)>,
     /// What the first seed's run says of its shadow.
@@ -123,6 +127,7 @@ fn row(runs: &[&Run], policy: &str, setting: f64) -> Row {
         lead_s: leads.get(leads.len() / 2).copied(),
         false_alarms_per_day: over(&|r| r.false_alarms_per_day).mean,
         usable: usable(&own, dangers),
+        watched: walk_forward(&own),
         members: members(&own),
         shadow_verdict: own.first().map(|r| r.shadow_verdict.clone()).unwrap_or_default(),
         cannot_help_s: over(&|r| r.cannot_help_s).mean,

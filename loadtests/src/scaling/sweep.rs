@@ -4,6 +4,7 @@
 
 use crate::cpu::thread_cpu;
 use crate::scaling::cases::Load;
+use crate::scaling::observers::observed;
 use crate::scaling::policies::{CpuHpa, Fixed};
 use crate::scaling::portfolio::Kind;
 use crate::scaling::record::{Run, Warnings};
@@ -162,6 +163,7 @@ fn judged(case: &Case, kind: Kind, setting: f64) -> (Run, Done) {
         members: learned.members,
         shadow_verdict: learned.verdict,
         cannot_help_s: learned.cannot_help_s,
+        observers: observed(&learned.observers, &case.onsets, &outcome, &scenario.rule),
     };
     (run, took)
 }

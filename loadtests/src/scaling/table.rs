@@ -1,6 +1,7 @@
 //! The summary as text for the terminal.
 
 use crate::scaling::bootstrap::Estimate;
+use crate::scaling::observers::Watched;
 use crate::scaling::summary::{Block, Row, Verdict};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
@@ -17,7 +18,7 @@ pub fn block(block: &Block) -> String {
     }
     let title = format!("{} under {}: {:.3} % of requests are bad whatever is done", block.scenario, block.load, 100.0 * block.unavoidable);
     let verdicts: String = block.verdicts.iter().map(|v| format!("  {}\n", verdict(v))).collect();
-    format!("\n{title}\n{table}\n{verdicts}{}{}", warnings(block), inside(block))
+    format!("\n{title}\n{table}\n{verdicts}{}{}{}", warnings(block), watched(block), inside(block))
 }
 
 /// Leads at one false alarm a day, of every policy as it is when nobody tunes it.
@@ -34,6 +35,20 @@ fn warnings(block: &Block) -> String {
     };
     let rows: String = block.rows.iter().filter(|r| r.default).map(line).collect();
     format!("  leads at one false alarm a day at most, less the start of a pod:\n{rows}")
+}
+
+/// What each forecaster warned of while nothing was changed.
+fn watched(block: &Block) -> String {
+    let line = |w: &Watched| {
+        let lead = w.usable_lead_s.map_or_else(|| "-".into(), |s| format!("{s:.0} s"));
+        format!("    {}: {} of {}, {lead}, {:.1}\n", w.name, w.warned, w.violations, w.false_alarms_per_day)
+    };
+    let rows: String = block.rows.iter().flat_map(|r| &r.watched).map(line).collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    let rule = "thresholds for one false alarm a day, from the seeds before each";
+    format!("  changing nothing: violations warned of, median usable lead, false alarms a day\n  ({rule})\n{rows}")
 }
 
 /// What the forecasters inside Foreshadow were worth on held-out time, and what it says of its shadow.

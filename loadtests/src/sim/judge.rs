@@ -70,11 +70,14 @@ fn extend(spans: &mut Vec<Span>, at_s: f64, step_s: f64, gap_s: f64) {
 
 /// Times in which the policy asks for more than `factor` times what the control asks for.
 pub fn alarms(policy: &[Point], control: &[Point], factor: f64, step_s: f64, rule: &Rule) -> Vec<Span> {
+    standing(policy.iter().zip(control).map(|(p, c)| f64::from(p.desired) > factor * f64::from(c.desired)), step_s, rule)
+}
+
+/// Times in which an alarm stands, given for every step.
+pub fn standing(stands: impl Iterator<Item = bool>, step_s: f64, rule: &Rule) -> Vec<Span> {
     let mut spans = Vec::new();
-    for (i, (p, c)) in policy.iter().zip(control).enumerate() {
-        if f64::from(p.desired) > factor * f64::from(c.desired) {
-            extend(&mut spans, i as f64 * step_s, step_s, MERGE * rule.quiet_s);
-        }
+    for (i, _) in stands.enumerate().filter(|s| s.1) {
+        extend(&mut spans, i as f64 * step_s, step_s, MERGE * rule.quiet_s);
     }
     spans
 }

@@ -62,6 +62,17 @@ pub struct Learned {
     pub verdict: String,
     /// Seconds in which it said that more replicas would not help.
     pub cannot_help_s: f64,
+    /// What it watched without acting on it.
+    pub observers: Vec<Observer>,
+}
+
+/// Something that is watched for signs of trouble to come.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observer {
+    /// Its name.
+    pub name: &'static str,
+    /// How near it said trouble was, a number a step; the more, the nearer, and about 1 where it is no longer sure that there is none.
+    pub scores: Vec<f32>,
 }
 
 /// A scaler.

@@ -39,8 +39,10 @@ impl Brain {
             demoted: self.portfolio.demoted().cloned(),
             machines: None,
         };
+        self.asked = Asks::default();
         if !outlook.stale {
             let asks = self.asks(&outlook, &sample.scale);
+            self.asked = asks;
             self.portfolio.promise(seen.at_s + horizon_s, asks);
             let alone = self.capacity.forecast_alone(horizon_s);
             let quiet = self.machines.production.outcome(1.0 - self.settings.target_ratio).is_some_and(|o| !o.1);

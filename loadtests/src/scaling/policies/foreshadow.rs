@@ -132,6 +132,7 @@ impl Policy for Foreshadow {
             members: self.last.portfolio.iter().filter_map(judged).collect(),
             verdict: self.last.shadow_verdict.clone(),
             cannot_help_s: self.cannot_help_s,
+            observers: Vec::new(),
         }
     }
 }
