@@ -97,6 +97,7 @@ fn never_best(blocks: &[Block]) -> String {
         "reactive" => "it moves after processor use has, which neither a fuller queue nor a smaller pool shows",
         "load trend" => "it takes a replica's capacity for its long-run mean",
         "production alone" => "far below its edge production says only what a replica takes at least",
+        "capacity tracker" => "what the support vectors ask for is taken together with its own ask, and two that err apart err less",
         "support vectors" => "it learns from examples of the past what the tracker measures now",
         "support vectors alone" => "it has too few violations of production to learn from",
         _ => "",
