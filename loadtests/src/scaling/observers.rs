@@ -22,7 +22,7 @@ const DAY_S: f64 = 86_400.0;
 pub struct Watched {
     /// Its name.
     pub name: String,
-    /// Violations of the judged runs, and how many were warned of.
+    /// Violations of the judged runs.
     pub violations: usize,
     /// Those that were warned of.
     pub warned: usize,

@@ -76,20 +76,9 @@ impl Brain {
         ]
     }
 
-    /// The machines' ask together with the tracker's: their geometric mean. Two forecasts that err for different reasons are better together than either
-    /// (Bates and Granger 1969).
+    /// Replicas that bring the machines' probability of a violation to an acceptable one, found by bisection, together with what the tracker asks for: the
+    /// geometric mean. Two forecasts that err for different reasons are better together than either (Bates and Granger 1969).
     fn machines_ask(
-        &self,
-        load: LogLoad,
-        tracker: f64,
-        ahead: impl Fn(f64) -> Option<[f64; DIM]>,
-        machine: &Dated<Classifier>,
-    ) -> Option<f64> {
-        self.acceptable(load, tracker, ahead, machine).map(|ask| (ask * tracker).sqrt())
-    }
-
-    /// Replicas that bring the machines' probability of a violation to an acceptable one, found by bisection.
-    fn acceptable(
         &self,
         load: LogLoad,
         tracker: f64,
@@ -101,13 +90,14 @@ impl Brain {
         let p = |replicas: f64| Some(machine.predict(&ahead(log_load - replicas.ln())?));
         let (mut low, mut high) = ((WITHIN.0 * tracker).max(0.1), (WITHIN.1 * tracker).max(0.2));
         if p(low)? <= ACCEPTABLE {
-            return Some(low);
+            high = low;
+        } else {
+            for _ in 0..5 {
+                let middle = 0.5 * (low + high);
+                if p(middle)? <= ACCEPTABLE { high = middle } else { low = middle }
+            }
         }
-        for _ in 0..5 {
-            let middle = 0.5 * (low + high);
-            if p(middle)? <= ACCEPTABLE { high = middle } else { low = middle }
-        }
-        Some(high)
+        Some((high * tracker).sqrt())
     }
 }
 
